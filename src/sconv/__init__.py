@@ -1,0 +1,37 @@
+"""Super-convergence with Keras 3: the 1cycle policy inside the compiled training step."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sconv import schedules as schedules
+    from sconv.callbacks import OneCycleScheduler as OneCycleScheduler
+    from sconv.callbacks import ScheduleCallback as ScheduleCallback
+    from sconv.optimizers import attach as attach
+    from sconv.optimizers import detach as detach
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported on first use: `import sconv` must not import TensorFlow.
+_HOMES = {
+    "schedules": "sconv.schedules",
+    "attach": "sconv.optimizers",
+    "detach": "sconv.optimizers",
+    "OneCycleScheduler": "sconv.callbacks",
+    "ScheduleCallback": "sconv.callbacks",
+}
+
+__all__ = ["OneCycleScheduler", "ScheduleCallback", "__version__", "attach", "detach", "schedules"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sconv' has no attribute {name!r}")
+    module = importlib.import_module(_HOMES[name])
+    return module if _HOMES[name] == f"sconv.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,94 @@
+"""The command line: the only file that knows it is one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from hydra.utils import get_method
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from sconv import checks, config, sweeps
+
+log = logging.getLogger("sconv")
+
+EXIT_FAILED, EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+# What went wrong in the one job of a run that is no sweep. Raised through Hydra it would be told twice.
+_failure: list[Exception] = []
+
+
+def job(cfg: DictConfig) -> None:
+    """Carry out one task; in a sweep, one that fails leaves its status behind and lets the rest go on."""
+    try:
+        get_method(cfg.task._target_)(cfg)
+    except Exception as error:
+        log.info("the run ended with an error", exc_info=True)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            _complain(error)
+        else:
+            _failure.append(error)
+
+
+def main() -> None:
+    """Entry point of `python -m sconv` and of the console script."""
+    wants_trace = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors on instead of printing them
+    logging.captureWarnings(True)
+    warnings.formatwarning = lambda message, *_, **__: str(message)
+    config.register()
+    code = 0
+    try:
+        hydra.main(version_base="1.3", config_path=str(config.CONF), config_name="config")(job)()
+        for error in _failure:
+            raise error
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except Exception as error:
+        if wants_trace:
+            traceback.print_exc()
+        _complain(error)
+        code = _exit_code(error)
+    for directory in sweeps.started:
+        code = max(code, sweeps.outcome(directory, Console(highlight=False)))
+    sys.exit(code)
+
+
+def _exit_code(error: BaseException) -> int:
+    if getattr(error, "status", None) == "diverged":
+        return EXIT_DIVERGED
+    mendable = (checks.UserError, HydraException, OmegaConfBaseException, OSError)
+    return EXIT_USER_ERROR if isinstance(_cause(error), mendable) else EXIT_FAILED
+
+
+def _complain(error: BaseException) -> None:
+    """One line about an error; what Hydra wraps is unwrapped."""
+    cause = _cause(error)
+    said = " ".join(str(cause).split())
+    kind = "" if isinstance(cause, (checks.UserError, HydraException)) else f"{type(cause).__name__}: "
+    print(f"sconv: {kind}{said}", file=sys.stderr)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Our own error inside one that Hydra raised while instantiating, else the error."""
+    inside: BaseException | None = error
+    while inside is not None:
+        if isinstance(inside, checks.UserError):
+            return inside
+        inside = inside.__cause__
+    return error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The configuration: where `conf/` is, the types of the flat knobs, and the names of run directories.
+
+Composing a configuration imports neither Keras nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+# Inside the package in a wheel, at the top of the repository in a checkout.
+_PACKAGED = Path(__file__).resolve().parent / "conf"
+CONF = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[2] / "conf"
+
+
+@dataclass
+class Config:
+    """The knobs and the groups; Hydra refuses a value of another type and a name that is not here."""
+
+    task: Any = MISSING
+    dataset: Any = MISSING
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    device: Any = MISSING
+    loss: Any = MISSING
+    lr_max: float = MISSING
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    seed: int = MISSING
+    precision: str = MISSING
+    steps_per_execution: Any = MISSING
+    name: str | None = None
+
+
+def register() -> None:
+    """Tell Hydra about the schema and OmegaConf about the resolvers that `conf/config.yaml` uses."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    for name, function in (("pid", os.getpid), ("what", _what), ("folder", _folder)):
+        OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True)
+
+
+def _what(name: str | None, choices: Mapping[str, Any]) -> str:
+    """What a run is called: its name, else the options that matter most."""
+    return _folder([name or "-".join(str(choices[group]) for group in ("schedule", "model", "dataset"))])
+
+
+def _folder(parts: Sequence[str]) -> str:
+    """One folder's name out of overrides: nothing that nests or that a shell trips over, and not too long."""
+    return re.sub(r"[^\w.,=+-]+", "_", ",".join(parts))[:120].strip("_") or "run"

@@ -1,0 +1,5 @@
+"""Datasets: one module a source, each with `load(...) -> Dataset`."""
+
+from sconv.datasets.dataset import Dataset, Split
+
+__all__ = ["Dataset", "Split"]

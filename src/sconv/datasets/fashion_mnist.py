@@ -1,0 +1,63 @@
+"""Fashion-MNIST, 70,000 images of clothes, downloaded and cached by Keras."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from sconv.checks import UserError
+from sconv.datasets.dataset import Dataset, Split
+
+FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+CLASS_NAMES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def load() -> Dataset:
+    """Load 60,000 train and 10,000 test images: uint8 [count, 28, 28, 1] with int64 labels [count].
+
+    Raises UserError, which names the four files and their folder, where there is neither a download nor a whole cache.
+    Source: Xiao et al., "Fashion-MNIST" (arXiv 1708.07747).
+    """
+    import keras
+
+    try:
+        train, test = keras.datasets.fashion_mnist.load_data()
+    except Exception as error:  # Keras raises a bare Exception for a failed download
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"dataset fashion_mnist: {cause}; put {', '.join(FILES)}, each of them whole, into {folder()}"
+        ) from error
+    return Dataset(name="fashion_mnist", train=_split(*train), test=_split(*test), class_names=CLASS_NAMES)
+
+
+def folder() -> Path:
+    """Folder in which Keras looks for the four files: under KERAS_HOME, by default ~/.keras.
+
+    Source: keras.utils.get_file, which turns to /tmp/.keras without a word where that is not writable.
+    """
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    if not os.access(home, os.W_OK):
+        home = Path("/tmp/.keras")
+    return home / "datasets" / "fashion-mnist"
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Split:
+    return Split(images[..., np.newaxis], labels.astype(np.int64))

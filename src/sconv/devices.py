@@ -1,0 +1,80 @@
+"""Where a run computes: device, threads, precision. Starts TensorFlow, and keeps it quiet while it does."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from sconv import checks
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def set_up(kind: str = "auto", threads: int | None = None, precision: str = "float32") -> dict[str, Any]:
+    """Choose the device, fix the number of threads and the precision; return what was chosen, for the record.
+
+    `kind` is auto, cpu or gpu; `threads` those of one CPU operation, None for one a core. Raises SettingError where
+    there is no GPU, or where TensorFlow already runs with another number of threads.
+    """
+    checks.choice("device", kind, ("auto", "cpu", "gpu"))
+    checks.choice("precision", precision, PRECISIONS)
+    wanted = len(os.sched_getaffinity(0)) if threads is None else checks.integer("device.threads", threads, at_least=1)
+    with _quiet_start():
+        import keras
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        _fix_threads(tf, wanted)
+        if kind == "gpu" and not gpus:
+            found = ", ".join(device.name for device in tf.config.list_physical_devices()) or "nothing"
+            raise checks.SettingError(f"device: got gpu, but TensorFlow found only {found}; use device=cpu")
+        if kind == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+            gpus = []
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.constant(0.0)
+    keras.config.set_dtype_policy(precision)
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted, "precision": precision}
+
+
+def _fix_threads(tf: Any, wanted: int) -> None:
+    if tf.config.threading.get_intra_op_parallelism_threads() == wanted:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(wanted)
+    except RuntimeError as error:
+        now = tf.config.threading.get_intra_op_parallelism_threads() or "its default"
+        raise checks.SettingError(
+            f"device.threads: got {wanted}, but TensorFlow already runs with {now}; they cannot change in one process"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keep back what TensorFlow's C++ code prints to stderr while it starts; show it if the start fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except checks.UserError:
+            raise
+        except BaseException:
+            kept.seek(0)
+            os.write(terminal, kept.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)

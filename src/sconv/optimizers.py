@@ -1,0 +1,207 @@
+"""A schedule read inside the compiled step, for any stock Keras optimizer.
+
+Keras traces an optimizer's momentum as a Python float: setting it from a callback changes nothing. `attach` puts the
+schedule's table of values into a variable and has the traced update read the row of the optimizer's own counter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sconv import checks
+from sconv.schedules import Schedule
+
+_WITH_MOMENTUM = (
+    "SGD, RMSprop and Muon have a momentum; Adam, AdamW, Nadam, Adamax, Lamb and Lion a beta_1 that takes its place"
+)
+
+
+def attach(optimizer: keras.optimizers.Optimizer, schedule: Schedule, steps: int) -> Attachment:
+    """Have `schedule` drive the optimizer's next `steps` updates, from inside the compiled step.
+
+    Works in place and on the instance, so that the optimizer stays a stock one and saves as such. Momentum is
+    `momentum` where the optimizer has it (SGD, RMSprop, Muon: not its adam_beta_1), else `beta_1`; one that was built
+    with 0 has none to cycle and is left alone, with a warning. Past `steps` the final values hold. Attaching again
+    starts afresh. Raises SettingError for an optimizer that holds a learning-rate schedule of its own, or lacks what
+    the policy drives.
+    """
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise checks.SettingTypeError(f"optimizer: got {optimizer!r}, expected a keras.optimizers.Optimizer")
+    if not isinstance(schedule, Schedule):
+        raise checks.SettingTypeError(f"schedule: got {schedule!r}, expected a sconv.schedules.Schedule")
+    driven = inner(optimizer)
+    detach(driven)
+    _refuse_conflicts(driven)
+    name = _momentum_name(driven, schedule)
+    rates, momenta = schedule.sample(steps)
+    attachment = vars(driven).get(_KEY) or Attachment(driven)
+    attachment.install(rates, momenta if name else None, name)
+    return attachment
+
+
+def detach(optimizer: keras.optimizers.Optimizer) -> None:
+    """Take the schedule off: the learning rate and momentum are those the user gave the optimizer.
+
+    Needed only where a `fit` was cut short by an exception or Ctrl-C: Keras then calls no `on_train_end`.
+    """
+    attachment = vars(inner(optimizer)).get(_KEY)
+    if attachment is not None and attachment.attached:
+        attachment.remove()
+
+
+def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer that makes the updates: under mixed_float16 Keras wraps it to scale the loss."""
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+class Attachment:
+    """What `attach` puts on one optimizer; kept between uses, so that a traced step can be taken up again.
+
+    `learning_rates` and `momenta` (None where momentum is left alone) are the host's copy of the table, one value an
+    update.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer):
+        self.optimizer = optimizer
+        self.attached = False
+        self.on_remove: Callable[[], None] | None = None
+        self.trace: tuple[Any, Any] | None = None
+        with tf.init_scope():
+            # Of unknown length, so that a later fit of another length finds its trace still valid.
+            self._table = tf.Variable(np.zeros((1, 2), np.float32), shape=(None, 2), trainable=False)
+            self._start = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def install(self, rates: np.ndarray, momenta: np.ndarray | None, momentum_name: str | None) -> None:
+        """Fill the table, begin at the optimizer's present count, and put the readers on the instance."""
+        self.learning_rates, self.momenta = rates, momenta
+        self.momentum_name = momentum_name
+        self._own_momentum = getattr(self.optimizer, momentum_name) if momentum_name else None
+        self._table.assign(np.stack([rates, np.zeros_like(rates) if momenta is None else momenta], axis=1))
+        self.begin_at(0)
+        # Written past __setattr__: what Keras tracks, it saves.
+        attributes = vars(self.optimizer)
+        attributes[_KEY] = self
+        attributes["_get_current_learning_rate"] = self._learning_rate
+        if momentum_name:
+            attributes["_backend_update_step"] = self._update_step
+        self.attached = True
+
+    def begin_at(self, position: int) -> None:
+        """Have the next update read the row `position`."""
+        self._start.assign(int(self.optimizer.iterations) - position)
+
+    @property
+    def position(self) -> int:
+        """Number of updates since row 0, as if the run had begun there."""
+        return int(self.optimizer.iterations) - int(self._start)
+
+    def remove(self) -> None:
+        """Take the readers off; a function that was traced with them goes on with the user's own values."""
+        for name in ("_get_current_learning_rate", "_backend_update_step"):
+            vars(self.optimizer).pop(name, None)
+        self._table.assign([[float(self.optimizer.learning_rate), float(self._own_momentum or 0.0)]])
+        self.attached = False
+        if self.on_remove is not None:
+            self.on_remove()
+            self.on_remove = None
+
+    @tf.autograph.experimental.do_not_convert
+    def _learning_rate(self) -> tf.Tensor:
+        return self._row()[0]
+
+    @tf.autograph.experimental.do_not_convert
+    def _update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+        # Restored to the user's own value rather than to what stood there: replicas trace this at the same time.
+        attributes = vars(self.optimizer)
+        attributes[self.momentum_name] = _Moving(self._row()[1])
+        try:
+            type(self.optimizer)._backend_update_step(self.optimizer, grads, trainable_variables, learning_rate)
+        finally:
+            attributes[self.momentum_name] = self._own_momentum
+
+    def _row(self) -> tf.Tensor:
+        last = tf.shape(self._table, out_type=tf.int64)[0] - 1
+        return tf.gather(self._table, tf.clip_by_value(self.position_tensor(), 0, last))
+
+    def position_tensor(self) -> tf.Tensor:
+        """The row of the update under way, as a tensor of the step; at or past the table's length after its end."""
+        return tf.convert_to_tensor(self.optimizer.iterations) - self._start
+
+
+class _Moving:
+    """A momentum that is a tensor, in the places where Keras's update formulas expect a Python float.
+
+    They ask whether it differs from 0 while tracing (yes: it cycles), subtract, multiply, and convert it.
+    """
+
+    def __init__(self, tensor: tf.Tensor):
+        self.tensor = tensor
+        self.dtype = tensor.dtype.name
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
+        return self.tensor if dtype is None else tf.cast(self.tensor, dtype)
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __gt__(self, other: object) -> bool:
+        return True
+
+    def __mul__(self, other: Any) -> Any:
+        return self.tensor * other
+
+    def __rmul__(self, other: Any) -> Any:
+        return other * self.tensor
+
+    def __sub__(self, other: Any) -> Any:
+        return self.tensor - other
+
+    def __rsub__(self, other: Any) -> Any:
+        return other - self.tensor
+
+
+_KEY = "_sconv_attachment"
+
+
+def _refuse_conflicts(optimizer: keras.optimizers.Optimizer) -> None:
+    kind = type(optimizer).__name__
+    if kind == "ScheduleFreeAdamW":
+        raise checks.SettingError(
+            "optimizer: got ScheduleFreeAdamW, expected one that takes a schedule: "
+            "it recovers its slow weights with the current beta_1, so a moving one trains wrongly"
+        )
+    own = optimizer._learning_rate
+    if not isinstance(own, keras.Variable):
+        raise checks.SettingError(
+            f"learning_rate: {kind} already holds {type(own).__name__}, expected a number: only one schedule can drive it"
+        )
+
+
+def _momentum_name(optimizer: keras.optimizers.Optimizer, schedule: Schedule) -> str | None:
+    """The attribute the policy's momentum drives, or None where there is nothing to drive."""
+    if not schedule.has_momentum:
+        return None
+    kind = type(optimizer).__name__
+    name = next((name for name in ("momentum", "beta_1") if hasattr(optimizer, name)), None)
+    if name is None:
+        raise checks.SettingError(
+            f"momentum: {kind} has none for {schedule.name} to drive; {_WITH_MOMENTUM}; "
+            "or leave it alone with momentum=None"
+        )
+    if not getattr(optimizer, name):
+        warnings.warn(
+            f"{kind} was built with {name}=0 and has none to cycle: {schedule.name} drives its learning rate only",
+            stacklevel=3,
+        )
+        return None
+    return name

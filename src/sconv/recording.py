@@ -1,0 +1,131 @@
+"""What a run writes down about its training: each update's own loss, the epochs, the seconds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from sconv.callbacks import ScheduleCallback
+
+WriteSteps = Callable[[int, np.ndarray, "np.ndarray | None", np.ndarray], None]
+
+
+class Diverged(Exception):
+    """A loss that is not finite: the update it was seen on (counted from 0), and what drove that update."""
+
+    status = "diverged"
+
+    def __init__(self, step: int, learning_rate: float, momentum: float | None):
+        self.step, self.learning_rate, self.momentum = step, learning_rate, momentum
+        held = "" if momentum is None else f", momentum {momentum:.4g}"
+        super().__init__(f"the loss is not finite at step {step} (learning rate {learning_rate:.4g}{held})")
+
+
+class StepRecorder(keras.callbacks.Callback):
+    """Hand on every update's own loss, with the learning rate and momentum it was made with.
+
+    `write(first, rates, momenta, losses)` gets consecutive rows, first is counted from 0. The loss goes into a
+    variable inside the compiled step and is fetched every few seconds; learning rate and momentum are the table's.
+    Under gradient accumulation it is the mean over the update's own micro-batches. Stands before `schedule` in the
+    list of callbacks. Raises `Diverged` within one execution of a loss that is not finite.
+    """
+
+    def __init__(self, schedule: ScheduleCallback, write: WriteSteps, every_seconds: float = 5.0):
+        super().__init__()
+        self.schedule, self.write, self.every_seconds = schedule, write, every_seconds
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._losses: tf.Variable | None = None
+        self._own_compute_loss = self.model.compute_loss
+        # Past __setattr__, like everything that must not be tracked and saved.
+        vars(self.model)["compute_loss"] = self._compute_loss
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._losses is None:
+            attachment = self.schedule.attachment
+            # One slot more than updates: evaluation after the last one computes a loss too.
+            self._losses = tf.Variable(tf.zeros(len(attachment.learning_rates) + 1), trainable=False)
+            self._written = attachment.position
+            self._flushed = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not math.isfinite((logs or {}).get("loss", 0.0)):
+            self._diverged()
+        if time.monotonic() - self._flushed > self.every_seconds:
+            self.flush()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.flush()
+        if not math.isfinite((logs or {}).get("val_loss", 0.0)):
+            self._diverged()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        vars(self.model).pop("compute_loss", None)
+
+    def flush(self) -> np.ndarray:
+        """Write the rows that are new; returns their losses."""
+        if self._losses is None:
+            return np.empty(0)
+        attachment = self.schedule.attachment
+        rows = slice(self._written, min(attachment.position, len(attachment.learning_rates)))
+        losses = self._losses[rows].numpy()
+        momenta = None if attachment.momenta is None else attachment.momenta[rows]
+        self.write(rows.start, attachment.learning_rates[rows], momenta, losses)
+        self._written, self._flushed = rows.stop, time.monotonic()
+        return losses
+
+    @tf.autograph.experimental.do_not_convert
+    def _compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss = self._own_compute_loss(*args, **kwargs)
+        attachment = self.schedule.attachment
+        parts = attachment.optimizer.gradient_accumulation_steps or 1
+        slot = tf.minimum(attachment.position_tensor(), tf.size(self._losses, out_type=tf.int64) - 1)
+        share = tf.cast(loss, tf.float32) / parts
+        if parts > 1:
+            counter = tf.convert_to_tensor(attachment.optimizer._iterations)
+            share += tf.where(counter % parts == 0, 0.0, tf.gather(self._losses, slot))
+        self._losses.scatter_nd_update([[slot]], [share])
+        return loss
+
+    def _diverged(self) -> None:
+        first = self._written
+        bad = np.flatnonzero(~np.isfinite(self.flush()))
+        attachment = self.schedule.attachment
+        step = first + int(bad[0]) if len(bad) else self._written - 1
+        momentum = None if attachment.momenta is None else float(attachment.momenta[step])
+        raise Diverged(step, float(attachment.learning_rates[step]), momentum)
+
+
+class Clock(keras.callbacks.Callback):
+    """Seconds spent in training steps, in evaluation, and in tracing and compiling the first step."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.training = self.evaluation = self.compiling = 0.0
+        self._executions = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._step_began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        passed = time.perf_counter() - self._step_began
+        self._executions += 1
+        if self._executions == 1:
+            self.compiling = passed
+        elif self._executions == 2:
+            # What the first execution took beyond the second went into tracing; the rest was training.
+            self.training += passed + min(passed, self.compiling)
+            self.compiling = max(0.0, self.compiling - passed)
+        else:
+            self.training += passed
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._test_began = time.perf_counter()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.evaluation += time.perf_counter() - self._test_began

@@ -1,0 +1,147 @@
+"""Shapes on [0, 1], and how they join into a schedule.
+
+A `Phase` says what the learning rate and the momentum do over a share of training; a `Schedule` is its phases in
+order. Nothing here knows about TensorFlow, a configuration or a training loop: `Schedule.sample(steps)` turns the
+policy into the table of numbers that is plotted, tested, logged and executed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sconv import checks
+
+Array = NDArray[np.float64]
+Pair = tuple[float, float]
+
+
+def linear(position: Array) -> Array:
+    """Progress in proportion to position."""
+    return position
+
+
+def cosine(position: Array) -> Array:
+    """Half a cosine: slow, fast, slow."""
+    return (1 - np.cos(np.pi * position)) / 2
+
+
+SHAPES: dict[str, Callable[[Array], Array]] = {"linear": linear, "cosine": cosine}
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A share `pct` of training over which lr and momentum go from their first value to their second.
+
+    `momentum=None` leaves the optimizer's own momentum alone; `anneal` is a name in `SHAPES`.
+    """
+
+    pct: float
+    lr: Pair
+    momentum: Pair | None = None
+    anneal: str = "linear"
+
+    def __post_init__(self) -> None:
+        checks.number("pct", self.pct, above=0, at_most=1)
+        checks.choice("anneal", self.anneal, SHAPES)
+        object.__setattr__(self, "lr", pair("lr", self.lr, at_least=0))
+        if self.momentum is not None:
+            object.__setattr__(self, "momentum", pair("momentum", self.momentum, at_least=0, below=1))
+
+    def values(self, ends: Pair, count: int, skip: int) -> Array:
+        """`count` values from the first end to the second, both exact, less the first `skip`."""
+        start, end = ends
+        progress = SHAPES[self.anneal](np.linspace(0.0, 1.0, count))
+        result = start + (end - start) * progress
+        # What rounding leaves of (end - start) must show neither at the ends nor past them.
+        np.clip(result, min(ends), max(ends), out=result)
+        result[0], result[-1] = start, end
+        return result[skip:]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning-rate and momentum policy over the whole of training, independent of its number of steps."""
+
+    phases: tuple[Phase, ...]
+    name: str = "schedule"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "phases", tuple(self.phases))
+        if not self.phases:
+            raise checks.SettingError(f"phases: got {self.phases!r}, expected at least one phase")
+        total = sum(phase.pct for phase in self.phases)
+        if not math.isclose(total, 1.0, abs_tol=1e-9):
+            raise checks.SettingError(f"pct: the phases of {self.name} add up to {total:.6g}, expected 1")
+        if len({phase.momentum is None for phase in self.phases}) > 1:
+            raise checks.SettingError(f"momentum: {self.name} sets it in some phases only, expected all or none")
+
+    @property
+    def has_momentum(self) -> bool:
+        """Whether the policy drives momentum too."""
+        return self.phases[0].momentum is not None
+
+    @property
+    def min_steps(self) -> int:
+        """The number of steps from which on every phase always gets at least one."""
+        steps = self._surely_enough
+        while steps > 1 and self._fits(steps - 1):
+            steps -= 1
+        return steps
+
+    def knots(self, steps: int) -> list[int]:
+        """The step, counted from 0, on which each phase ends; the last is `steps - 1`."""
+        lengths = [round(phase.pct * (steps - 1)) for phase in self.phases[:-1]]
+        return [*itertools.accumulate(lengths), steps - 1]
+
+    def sample(self, steps: int) -> tuple[Array, Array | None]:
+        """The values of every step of a run: two float64 arrays of length `steps`, lr and momentum.
+
+        Momentum is None where the policy leaves it alone. The first step has exactly the start value, one step
+        exactly the peak, the last exactly the final value. Raises SettingError where a phase would get no step.
+        """
+        steps = checks.integer("steps", steps, at_least=1)
+        if steps < self._surely_enough and steps < self.min_steps:
+            phases = f"its {len(self.phases)} phases" if len(self.phases) > 1 else "its one phase"
+            raise checks.SettingError(
+                f"steps: got {steps}, expected at least {self.min_steps} for {self.name} with {phases}"
+            )
+        learning_rate = self._join(steps, [phase.lr for phase in self.phases])
+        if not self.has_momentum:
+            return learning_rate, None
+        return learning_rate, self._join(steps, [phase.momentum for phase in self.phases if phase.momentum])
+
+    @property
+    def _surely_enough(self) -> int:
+        """A number of steps that suffices however the knots are rounded."""
+        shares = [phase.pct for phase in self.phases]
+        return math.ceil(max((1 + len(shares) / 2) / shares[-1], 1 / min(shares))) + 2
+
+    def _fits(self, steps: int) -> bool:
+        knots = self.knots(steps)
+        return len(knots) == 1 or all(late > early for early, late in itertools.pairwise([0, *knots]))
+
+    def _join(self, steps: int, ends: Sequence[Pair]) -> Array:
+        """One array of the phases' values: they share the step where they meet, and jump to the next one else."""
+        pieces: list[Array] = []
+        start, last = 0, None
+        for phase, knot, (first, second) in zip(self.phases, self.knots(steps), ends, strict=True):
+            joins = last == first
+            if last is not None and not joins:
+                start += 1
+            pieces.append(phase.values((first, second), knot - start + 1, skip=int(joins)))
+            start, last = knot, second
+        return np.concatenate(pieces)
+
+
+def pair(name: str, value: Any, **bounds: float) -> Pair:
+    """Two numbers, checked: where a phase begins and where it ends."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or len(value) != 2:
+        raise checks.SettingTypeError(f"{name}: got {value!r}, expected a pair of numbers [first, last]")
+    return checks.number(name, value[0], **bounds), checks.number(name, value[1], **bounds)

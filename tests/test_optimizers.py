@@ -10,10 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-import simulations as sim
 import tensorflow as tf
 
 import sconv
+import simulations as sim
 from sconv import schedules
 
 STEPS = 2 * sim.PER_EPOCH
@@ -36,6 +36,7 @@ OPTIMIZERS = {
     ),
 }
 IN_EVERY_MODE = ("sgd", "rmsprop", "adam", "nadam")
+IN_16_BITS = ("sgd", "nadam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rmsprop", "adam")))
 MODES = {
     "xla": {"jit_compile": True},
     "eager": {"run_eagerly": True},
@@ -157,7 +158,7 @@ def test_custom_loop_holds_the_final_values_past_the_end():
     sim.check(run(15), rule, (np.pad(lrs, (0, 5), "edge"), np.pad(momenta, (0, 5), "edge")))
 
 
-@pytest.mark.parametrize("name", IN_EVERY_MODE)
+@pytest.mark.parametrize("name", IN_16_BITS)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16"], indirect=True)
 def test_bfloat16(policy, name):
     optimizer, rule, lr_max = OPTIMIZERS[name]
@@ -192,7 +193,7 @@ class Executed(keras.callbacks.Callback):
         self.seen = int(self.model.optimizer.iterations)
 
 
-@pytest.mark.parametrize("name", IN_EVERY_MODE)
+@pytest.mark.parametrize("name", IN_16_BITS)
 @pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
 def test_float16_skipped_updates_do_not_move_the_schedule(policy, name):
     optimizer, rule, lr_max = OPTIMIZERS[name]
@@ -221,12 +222,11 @@ def train_on_two_replicas():
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     result = {}
-    for name in ("sgd", "nadam", "adamw"):
+    for name in ("adamw", "nadam"):
         optimizer, _, lr_max = OPTIMIZERS[name]
         with strategy.scope():
             model = build(optimizer())
-        for _ in range(2):
-            model.fit(data.with_options(options), epochs=2, verbose=0, callbacks=[sconv.OneCycleScheduler(lr_max)])
+        model.fit(data.with_options(options), epochs=2, verbose=0, callbacks=[sconv.OneCycleScheduler(lr_max)])
         model.fit(data.with_options(options), epochs=1, verbose=0)
         result[name] = [part.tolist() for part in model.get_weights()]
     print(json.dumps(result))
@@ -240,8 +240,7 @@ def test_two_replicas():
     assert run.returncode == 0, run.stderr[-3000:]
     for name, weights in json.loads(run.stdout.splitlines()[-1]).items():
         _, rule, lr_max = OPTIMIZERS[name]
-        twice = table(lr_max), table(lr_max)
-        sim.check(list(map(np.array, weights)), rule, *twice, sim.plain(sim.PER_EPOCH, 0.01, 0.9))
+        sim.check(list(map(np.array, weights)), rule, table(lr_max), sim.plain(sim.PER_EPOCH, 0.01, 0.9))
 
 
 # --- Oracles that are neither ours nor Keras's ---------------------------------------------------------------------
@@ -272,13 +271,12 @@ def test_trains_as_under_pytorchs_table(name):
     sim.check(weights, rule, torch_onecycle(lr_max, STEPS))
 
 
-def kernel(name, w, slots, lr, momentum, t, g):
+def apply_kernel(name, w, slots, lr, momentum, t, g):
     """One update by TensorFlow's own fused kernel, which takes the momentum as an input."""
     ops = tf.raw_ops
-    lr, momentum = tf.constant(lr, tf.float32), tf.constant(momentum, tf.float32)
     first, second = slots
-    powers = {"beta1_power": momentum**t, "beta2_power": tf.constant(0.999) ** t}
-    adam = {"beta1": momentum, "beta2": 0.999, "epsilon": 1e-7, "lr": lr, "grad": g}
+    adam = {"var": w.handle, "m": first.handle, "v": second.handle, "beta1_power": momentum**t, "lr": lr, "grad": g}
+    adam |= {"beta1": momentum, "beta2": 0.999, "epsilon": 1e-7}
     if name in ("sgd", "nesterov"):
         ops.ResourceApplyKerasMomentum(
             var=w.handle, accum=first.handle, lr=lr, grad=g, momentum=momentum, use_nesterov=name == "nesterov"
@@ -288,27 +286,34 @@ def kernel(name, w, slots, lr, momentum, t, g):
             var=w.handle, ms=first.handle, mom=second.handle, lr=lr, rho=0.9, momentum=momentum, epsilon=1e-7, grad=g
         )
     elif name == "adam":
-        ops.ResourceApplyAdam(var=w.handle, m=first.handle, v=second.handle, **powers, **adam)
+        ops.ResourceApplyAdam(**adam, beta2_power=tf.constant(0.999) ** t)
     else:
-        del powers["beta2_power"]
-        ops.ResourceApplyAdaMax(var=w.handle, m=first.handle, v=second.handle, **powers, **adam)
+        ops.ResourceApplyAdaMax(**adam)
 
 
 @pytest.mark.parametrize("name", ["sgd", "nesterov", "rmsprop", "adam", "adamax"])
 def test_trains_as_tensorflows_fused_kernels_do(name):
     optimizer, _, lr_max = OPTIMIZERS[name]
+    variables = [tf.Variable(part) for part in sim.START]
+    slots = [(tf.Variable(part * 0), tf.Variable(part * 0)) for part in sim.START]
+
+    @tf.function
+    def step(x, y, lr, momentum, t):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((x @ variables[0] + variables[1] - y) ** 2)
+        for w, slot, g in zip(variables, slots, tape.gradient(loss, variables), strict=True):
+            apply_kernel(name, w, slot, lr, momentum, t, g)
 
     def train(momenta):
-        variables = [tf.Variable(part) for part in sim.START]
-        slots = [(tf.Variable(part * 0), tf.Variable(part * 0)) for part in sim.START]
+        for w, start, pair in zip(variables, sim.START, slots, strict=True):
+            w.assign(start)
+            for slot in pair:
+                slot.assign(start * 0)
         data = sim.batches()
         for at, (lr, momentum) in enumerate(zip(table(lr_max)[0], momenta, strict=True)):
-            x, y = data[at % len(data)]
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean((x @ variables[0] + variables[1] - y) ** 2)
-            for w, slot, g in zip(variables, slots, tape.gradient(loss, variables), strict=True):
-                kernel(name, w, slot, lr, momentum, tf.constant(at + 1.0), g)
-        return [variable.numpy() for variable in variables]
+            numbers = (tf.constant(value, tf.float32) for value in (lr, momentum, at + 1))
+            step(*map(tf.constant, data[at % len(data)]), *numbers)
+        return [w.numpy() for w in variables]
 
     weights = fit(build(optimizer()), sconv.OneCycleScheduler(lr_max))
     assert sim.distance(weights, train(table(lr_max)[1])) < sim.TOLERANCE
@@ -329,14 +334,11 @@ def test_a_policy_without_momentum_leaves_the_optimizers_own():
     assert sim.distance(weights, sim.simulate(sim.sgd, sim.plain(STEPS, 0.01, 0.7))) > 100 * sim.TOLERANCE
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "rule", "lr_max"),
-    [(keras.optimizers.SGD(0.01), sim.sgd, 0.1), (keras.optimizers.RMSprop(0.01), sim.rmsprop, 0.1)],
-    ids=["sgd", "rmsprop"],
-)
-def test_built_without_momentum_it_has_none_to_cycle(optimizer, rule, lr_max):
-    with pytest.warns(UserWarning, match="momentum=0") as caught:
-        weights = fit(build(optimizer), sconv.OneCycleScheduler(lr_max))
+@pytest.mark.parametrize(("kind", "rule"), [("SGD", sim.sgd), ("RMSprop", sim.rmsprop)])
+def test_built_without_momentum_it_has_none_to_cycle(kind, rule):
+    lr_max = 0.1
+    with pytest.warns(UserWarning, match=f"{kind} was built with momentum=0") as caught:
+        weights = fit(build(getattr(keras.optimizers, kind)(0.01)), sconv.OneCycleScheduler(lr_max))
     assert len(caught) == 1
     assert sim.distance(weights, sim.simulate(rule, (table(lr_max)[0], np.zeros(STEPS)))) < sim.TOLERANCE
     assert sim.distance(weights, sim.simulate(rule, sim.plain(STEPS, lr_max, 0.0))) > 100 * sim.TOLERANCE
@@ -373,32 +375,34 @@ def test_schedule_free_is_refused():
         sconv.attach(keras.optimizers.ScheduleFreeAdamW(), schedules.onecycle_fastai(0.1), STEPS)
 
 
-@pytest.mark.parametrize("own", [keras.optimizers.schedules.CosineDecay(0.1, 10), lambda: 0.1], ids=["decay", "lambda"])
-def test_an_optimizer_with_a_schedule_of_its_own_is_refused(own):
-    name = "CosineDecay" if not callable(own) or hasattr(own, "get_config") else "function"
-    with pytest.raises(ValueError, match=name):
-        sconv.attach(keras.optimizers.SGD(own, momentum=0.9), schedules.onecycle_fastai(0.1), STEPS)
+def test_an_optimizer_with_a_schedule_of_its_own_is_refused():
+    decay = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    for own, name in ((decay, "CosineDecay"), (lambda: 0.1, "function")):
+        with pytest.raises(ValueError, match=f"^learning_rate: SGD already holds {name}, expected a number"):
+            sconv.attach(keras.optimizers.SGD(own, momentum=0.9), schedules.onecycle_fastai(0.1), STEPS)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "named"),
+    ("named", "value", "error"),
     [
-        (("sgd", schedules.onecycle(0.1), STEPS), TypeError, "optimizer"),
-        ((None, schedules.onecycle(0.1), STEPS), TypeError, "optimizer"),
-        ((keras.optimizers.SGD, schedules.onecycle(0.1), STEPS), TypeError, "optimizer"),
-        ((keras.optimizers.SGD(momentum=0.9), "onecycle", STEPS), TypeError, "schedule"),
-        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle, STEPS), TypeError, "schedule"),
-        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), "20"), TypeError, "steps"),
-        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), True), TypeError, "steps"),
-        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), None), TypeError, "steps"),
-        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), 20.5), ValueError, "steps"),
-        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), 0), ValueError, "steps"),
-        ((keras.optimizers.SGD(momentum=0.9), schedules.onecycle(0.1), 2), ValueError, "steps"),
+        ("optimizer", "sgd", TypeError),
+        ("optimizer", None, TypeError),
+        ("optimizer", keras.optimizers.SGD, TypeError),
+        ("schedule", "onecycle", TypeError),
+        ("schedule", schedules.onecycle, TypeError),
+        ("steps", "20", TypeError),
+        ("steps", True, TypeError),
+        ("steps", None, TypeError),
+        ("steps", 20.5, ValueError),
+        ("steps", float("nan"), ValueError),
+        ("steps", 0, ValueError),
+        ("steps", 2, ValueError),
     ],
 )
-def test_arguments_of_the_wrong_kind_are_refused_in_one_line(arguments, error, named):
+def test_arguments_of_the_wrong_kind_are_refused_in_one_line(named, value, error):
+    arguments = {"optimizer": keras.optimizers.SGD(momentum=0.9), "schedule": schedules.onecycle(0.1), "steps": STEPS}
     with pytest.raises(error) as caught:
-        sconv.attach(*arguments)
+        sconv.attach(**{**arguments, named: value})
     assert str(caught.value).startswith(f"{named}: got ")
     assert "expected" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -462,7 +466,9 @@ def test_private_names_of_keras_are_still_there():
         (model, "make_train_function"),
     ]
     gone = [f"{type(owner).__name__}.{name}" for owner, name in used if not hasattr(owner, name)]
-    assert not gone, f"keras {keras.__version__} no longer has {', '.join(gone)}: sconv.optimizers or .callbacks need it"
+    assert not gone, (
+        f"keras {keras.__version__} no longer has {', '.join(gone)}: sconv.optimizers or .callbacks need it"
+    )
 
     # Present is not enough: the learning rate and the update must still go through them, and CallbackList call us.
     passed = []
@@ -474,5 +480,7 @@ def test_private_names_of_keras_are_still_there():
         assert name in passed, f"keras {keras.__version__} no longer calls SGD.{name} in a training step"
     old = model._compile_config
     model.compile(optimizer, "mae")
-    assert model._compile_config is not old, f"keras {keras.__version__} keeps Sequential._compile_config on recompiling"
+    assert model._compile_config is not old, (
+        f"keras {keras.__version__} keeps Sequential._compile_config on recompiling"
+    )
     assert model.train_function is None, f"keras {keras.__version__} keeps Sequential.train_function on recompiling"

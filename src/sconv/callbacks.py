@@ -162,4 +162,3 @@ def _siblings(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callba
             return list(caller.callbacks)
         frame = frame.f_back
     return [callback]
-

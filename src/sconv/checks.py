@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -22,6 +22,10 @@ class SettingError(UserError, ValueError):
 
 class SettingTypeError(UserError, TypeError):
     """A setting whose value is of the wrong type."""
+
+
+class DataError(UserError, OSError):
+    """A data file that is missing, damaged or not what it should be."""
 
 
 def number(
@@ -69,6 +73,13 @@ def integer(name: str, value: Any, *, at_least: int = 0) -> int:
     if result < at_least:
         raise SettingError(f"{name}: got {value!r}, expected {allowed}")
     return result
+
+
+def integers(name: str, value: Any, *, at_least: int, example: str) -> tuple[int, ...]:
+    """Return a list of whole numbers as a tuple, or raise an error that names the setting and shows an `example`."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise SettingTypeError(f"{name}: got {value!r}, expected a list of whole numbers, such as {example}")
+    return tuple(integer(f"{name}[{place}]", item, at_least=at_least) for place, item in enumerate(value))
 
 
 def choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:

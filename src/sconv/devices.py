@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ def set_up(kind: str = "auto", threads: int | None = None, precision: str = "flo
     checks.choice("device", kind, ("auto", "cpu", "gpu"))
     checks.choice("precision", precision, PRECISIONS)
     wanted = len(os.sched_getaffinity(0)) if threads is None else checks.integer("device.threads", threads, at_least=1)
-    with _quiet_start():
+    with quiet_start():
         import keras
         import tensorflow as tf
 
@@ -55,26 +56,27 @@ def _fix_threads(tf: Any, wanted: int) -> None:
         ) from error
 
 
+# What TensorFlow's C++ code says to stderr while it starts, whatever TF_CPP_MIN_LOG_LEVEL is.
+_CHATTER = re.compile(
+    rb"^([IWE]0000 |\d{4}-\d\d-\d\d .*: [IWE] |WARNING: All log messages before|To enable the following instr)"
+)
+
+
 @contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Keep back what TensorFlow's C++ code prints to stderr while it starts; show it if the start fails."""
+def quiet_start() -> Iterator[None]:
+    """Keep TensorFlow's chatter off the terminal while it starts; anything else that is said comes through after."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if "tensorflow" in sys.modules:
-        yield
-        return
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except checks.UserError:
-            raise
-        except BaseException:
-            kept.seek(0)
-            os.write(terminal, kept.read())
-            raise
         finally:
+            sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
+            kept.seek(0)
+            said = [line for line in kept if not _CHATTER.match(line)]
+            os.write(2, b"".join(said))

@@ -183,7 +183,8 @@ def _refuse_conflicts(optimizer: keras.optimizers.Optimizer) -> None:
     own = optimizer._learning_rate
     if not isinstance(own, keras.Variable):
         raise checks.SettingError(
-            f"learning_rate: {kind} already holds {type(own).__name__}, expected a number: only one schedule can drive it"
+            f"learning_rate: {kind} already holds {type(own).__name__}, expected a number: "
+            "only one schedule can drive it"
         )
 
 

@@ -16,7 +16,7 @@ from sconv.callbacks import ScheduleCallback
 WriteSteps = Callable[[int, np.ndarray, "np.ndarray | None", np.ndarray], None]
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - an outcome of training, not a fault of the program
     """A loss that is not finite: the update it was seen on (counted from 0), and what drove that update."""
 
     status = "diverged"

@@ -1,10 +1,10 @@
 """What a run directory holds: written here, read here, nowhere else.
 
-    summary.json   status, metrics, steps, seconds, seed, versions, device, the resolved schedule
-    epochs.csv     one row an epoch
-    steps.csv      one row an optimizer update
-    train/ validation/ and the directory itself: TensorBoard events
-    model.keras    the trained model
+summary.json   status, metrics, steps, seconds, seed, versions, device, the resolved schedule
+epochs.csv     one row an epoch
+steps.csv      one row an optimizer update
+train/ validation/ and the directory itself: TensorBoard events
+model.keras    the trained model
 """
 
 from __future__ import annotations

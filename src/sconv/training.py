@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from sconv import checks, devices, runs
 from sconv.datasets import Dataset
@@ -28,8 +30,10 @@ def train(cfg: DictConfig) -> None:
     began = time.perf_counter()
     with runs.RunWriter(Path(hydra.runtime.output_dir)) as run:
         run.record(seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
-        schedule, dataset, steps = _judge(cfg)
-        run.record(device=instantiate(cfg.device, precision=cfg.precision), schedule=_resolved(schedule, steps))
+        with Console().status("starting"):
+            schedule, dataset, steps = _judge(cfg)
+            device = instantiate(cfg.device, precision=cfg.precision)
+        run.record(device=device, schedule=_resolved(schedule, steps))
         choices = {group: str(hydra.runtime.choices[group]) for group in ("schedule", "optimizer", "model", "dataset")}
         run.hparams({**choices, **_flat_knobs(cfg)})
         try:
@@ -51,10 +55,12 @@ def _judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
     checks.choice("precision", cfg.precision, devices.PRECISIONS)
     if cfg.steps_per_execution != "auto":
         checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
-    dataset = instantiate(cfg.dataset, _convert_="all")
+    with devices.quiet_start():  # some datasets come through Keras
+        dataset = instantiate(cfg.dataset, _convert_="all")
     if batch_size > len(dataset.train):
         raise checks.SettingError(
-            f"batch_size: got {batch_size}, expected at most the {len(dataset.train)} training examples of {dataset.name}"
+            f"batch_size: got {batch_size}, expected at most the {len(dataset.train)} training examples "
+            f"of {dataset.name}"
         )
     steps = epochs * math.ceil(len(dataset.train) / batch_size)
     schedule.sample(steps)
@@ -174,17 +180,14 @@ def _flat_knobs(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _report(run: runs.RunWriter) -> None:
-    """A short summary for the person who waited."""
-    from rich.console import Console
-
+    """A short summary for the person who waited; one line of it where a sweep's table will follow."""
     summary, console = run.summary, Console(highlight=False, soft_wrap=True)
     final, best, seconds = summary["final"], summary["best"], summary["seconds"]
-    lines = {
-        "test accuracy": f"[bold]{final['val_accuracy']:.4f}[/bold] (best {best['val_accuracy']:.4f}, epoch {best['epoch']})",
-        "steps": f"{summary['steps']:,} in {seconds['training']:.1f} s of training, {seconds['total']:.1f} s in all",
-        "run": os.path.relpath(run.directory),
-    }
-    if HydraConfig.get().mode.name == "RUN":
-        lines["curves"] = "tensorboard --logdir outputs"
-    for name, text in lines.items():
-        console.print(f"{name:<14} {text}")
+    accuracy = f"{final['val_accuracy']:.4f} (best {best['val_accuracy']:.4f} in epoch {best['epoch']})"
+    console.print(f"test accuracy  [bold]{accuracy}[/bold]")
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return
+    training, total = seconds["training"], seconds["total"]
+    console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
+    console.print(f"run            {os.path.relpath(run.directory)}")
+    console.print("curves         tensorboard --logdir outputs")

@@ -29,7 +29,7 @@ import numpy as np
 folder = pathlib.Path(sys.argv[1])
 images = np.load(folder / "images.npy")
 for path in sorted(folder.glob("*.keras")):
-    found = keras.saving.load_model(path).predict(images, verbose=0)
+    found = np.asarray(keras.saving.load_model(path)(images))
     print(path.stem, np.array_equal(found, np.load(path.with_suffix(".npy"))))
 """
 
@@ -85,7 +85,7 @@ def test_saved_files_load_without_sconv(images, tmp_path):
             keras.config.set_dtype_policy(policy)
             model = built(name)
             model.save(tmp_path / f"{name}-{policy}.keras")
-            np.save(tmp_path / f"{name}-{policy}.npy", model.predict(images.images, verbose=0))
+            np.save(tmp_path / f"{name}-{policy}.npy", np.asarray(model(images.images)))
             expected.append(f"{name}-{policy} True")
     done = subprocess.run([sys.executable, "-c", LOADING, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -103,12 +103,12 @@ def test_a_saved_file_names_public_keras_only(name):
 def test_it_learns_64_images_by_heart(name, images):
     keras.utils.set_random_seed(0)
     model = built(name)
-    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    before, _ = model.evaluate(images.images, images.labels, verbose=0)
-    model.fit(images.images, images.labels, batch_size=16, epochs=20, verbose=0)
-    loss, accuracy = model.evaluate(images.images, images.labels, verbose=0)
-    assert loss < 0.1 * before
-    assert accuracy == 1
+    # Compiling with XLA would take longer than the training.
+    model.compile(keras.optimizers.Adam(5e-3), "sparse_categorical_crossentropy", jit_compile=False)
+    history = model.fit(images.images, images.labels, batch_size=16, epochs=40, verbose=0).history
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+    found = np.asarray(model(images.images)).argmax(axis=1)
+    assert (found == images.labels).all()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -59,7 +59,7 @@ def test_the_initial_weights_are_he_s():
     assert np.std(last.kernel) == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.03)
 
 
-@pytest.mark.parametrize("depth", [9, 18, 50, 2, 0, 20.5])
+@pytest.mark.parametrize("depth", [9, 18, 34, 101, 2, 0, 20.5])
 def test_a_depth_that_does_not_exist_is_one_line(depth):
     with pytest.raises(checks.SettingError, match=rf"^depth: got {depth}, expected .*$"):
         resnet.build((32, 32, 3), 10, depth=depth)

@@ -45,21 +45,25 @@ ONECYCLE = {
     "anneal": SHAPES,
 }
 FASTAI = {**ONECYCLE, "pct_start": st.floats(0.01, 0.99)}
-BASELINE = {
-    "lr_max": RATES,
-    "momentum": HELD,
-    "drops": st.lists(st.integers(1, 99), max_size=2, unique=True).map(lambda at: [each / 100 for each in sorted(at)]),
-    "factor": st.floats(0.01, 0.99),
-}
+
+
+def drops(at_most: int) -> st.SearchStrategy[list[float]]:
+    percent = st.lists(st.integers(1, 99), max_size=at_most, unique=True)
+    return percent.map(lambda at: [each / 100 for each in sorted(at)])
+
+
+BASELINE = {"lr_max": RATES, "momentum": HELD, "drops": drops(2), "factor": st.floats(0.01, 0.99)}
 CONSTANT = {"lr_max": RATES, "momentum": HELD}
 COSINE = {"lr_max": RATES, "momentum": HELD, "final_div_factor": st.none() | FINAL_DIVISORS}
 WARM_COSINE = {**COSINE, "div_factor": DIVISORS, "warmup_pct": st.floats(0.01, 0.99)}
 
 
 @st.composite
-def runs(draw: st.DrawFn, policy: Callable[..., Schedule], options: dict[str, st.SearchStrategy[Any]]) -> Run:
+def runs(
+    draw: st.DrawFn, policy: Callable[..., Schedule], options: dict[str, st.SearchStrategy[Any]], least: int = 1
+) -> Run:
     made_with = draw(st.fixed_dictionaries(options))
-    least = policy(**made_with).min_steps
+    least = max(least, policy(**made_with).min_steps)
     return Run(policy, made_with, draw(st.integers(least, MOST_DRAWN)))
 
 
@@ -67,7 +71,8 @@ ONECYCLE_RUNS = runs(onecycle, ONECYCLE)
 FASTAI_RUNS = runs(onecycle_fastai, FASTAI)
 BASELINE_RUNS = runs(baseline, BASELINE)
 CONSTANT_RUNS = runs(constant, CONSTANT)
-COSINE_RUNS = runs(cosine, COSINE)
+# One step cannot have both the first value and the last: test_a_run_of_one_step_has_the_first_value_or_is_refused.
+COSINE_RUNS = runs(cosine, COSINE, least=2)
 WARM_COSINE_RUNS = runs(cosine, WARM_COSINE)
 ONE_PEAK_RUNS = ONECYCLE_RUNS | FASTAI_RUNS
 ALL_RUNS = ONE_PEAK_RUNS | BASELINE_RUNS | CONSTANT_RUNS | COSINE_RUNS | WARM_COSINE_RUNS
@@ -145,7 +150,7 @@ def test_one_cycle_learning_rate(run: Run) -> None:
     assert lr.min() == min(start, final)
     if run.policy is onecycle:
         assert lr[2 * top] == start
-        assert np.allclose(lr[: top + 1], lr[2 * top : top - 1 : -1], rtol=1e-12, atol=0)
+        assert np.allclose(lr[: top + 1], lr[2 * top : top - 1 : -1], rtol=0, atol=1e-12 * peak)
 
 
 @settings(deadline=None)
@@ -199,7 +204,7 @@ def test_cosine_with_warm_up(run: Run) -> None:
 
 
 @settings(deadline=None)
-@given(COSINE_RUNS.filter(lambda run: run.steps > 1))
+@given(COSINE_RUNS)
 @example(COSINE_LONG)
 def test_cosine_without_warm_up(run: Run) -> None:
     lr, _ = run.schedule.sample(run.steps)
@@ -229,14 +234,15 @@ def test_constant(run: Run) -> None:
 @example(BASELINE_LONG)
 def test_baseline_drops_on_the_step_its_share_falls_on(run: Run) -> None:
     lr, _ = run.schedule.sample(run.steps)
-    drops, factor = run.settings.get("drops", [0.625, 0.875]), run.settings.get("factor", 0.1)
+    at, factor = run.settings.get("drops", [0.625, 0.875]), run.settings.get("factor", 0.1)
 
-    rates = [run.settings["lr_max"] * factor**number for number in range(len(drops) + 1)]
+    rates = [run.settings["lr_max"] * factor**number for number in range(len(at) + 1)]
     assert list(dict.fromkeys(lr.tolist())) == rates
     assert (np.diff(lr) <= 0).all()
     last_before = np.flatnonzero(np.diff(lr))
-    shares = np.array(drops) * (run.steps - 1)
+    shares = np.array(at) * (run.steps - 1)
     assert last_before.tolist()[:1] == [round(share) for share in shares[:1]]
+    # Each phase rounds its own length, so the second drop may be a step off its share.
     assert np.all(np.abs(last_before - shares) <= 1)
 
 
@@ -246,7 +252,8 @@ def test_baseline_drops_on_the_step_its_share_falls_on(run: Run) -> None:
     [
         pytest.param(onecycle, ONECYCLE, id="onecycle"),
         pytest.param(onecycle_fastai, FASTAI, id="onecycle_fastai"),
-        pytest.param(baseline, BASELINE, id="baseline"),
+        # The more phases, the further their rounded lengths may add up to more than the run.
+        pytest.param(baseline, {**BASELINE, "drops": drops(12)}, id="baseline"),
         pytest.param(constant, CONSTANT, id="constant"),
         pytest.param(cosine, COSINE, id="cosine"),
         pytest.param(cosine, WARM_COSINE, id="cosine-warm-up"),

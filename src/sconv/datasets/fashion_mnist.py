@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sconv.checks import UserError
+from sconv.checks import DataError
 from sconv.datasets.dataset import Dataset, Split
 
 FILES = (
@@ -33,7 +33,7 @@ CLASS_NAMES = (
 def load() -> Dataset:
     """Load 60,000 train and 10,000 test images: uint8 [count, 28, 28, 1] with int64 labels [count].
 
-    Raises UserError, which names the four files and their folder, where there is neither a download nor a whole cache.
+    Raises DataError, which names the four files and their folder, where there is neither a download nor a whole cache.
     Source: Xiao et al., "Fashion-MNIST" (arXiv 1708.07747).
     """
     import keras
@@ -42,7 +42,7 @@ def load() -> Dataset:
         train, test = keras.datasets.fashion_mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception for a failed download
         cause = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(
+        raise DataError(
             f"dataset fashion_mnist: {cause}; put {', '.join(FILES)}, each of them whole, into {folder()}"
         ) from error
     return Dataset(name="fashion_mnist", train=_split(*train), test=_split(*test), class_names=CLASS_NAMES)

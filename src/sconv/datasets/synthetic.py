@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ def load(
     most. `noise` is the standard deviation of the Gaussian noise as a share of the full range of 255. The same seed
     gives the same bytes, and a smaller split is the start of a larger one. Raises SettingError or SettingTypeError.
     """
-    sizes = _sizes(shape)
+    sizes = checks.integers("shape", shape, at_least=1, example="[28, 28, 1]")
     count = checks.integer("classes", classes, at_least=2)
     train_count = checks.integer("train_size", train_size, at_least=count)
     test_count = checks.integer("test_size", test_size, at_least=count)
@@ -41,12 +40,6 @@ def load(
         test=_noisy(patterns, test_count, spread, np.random.default_rng((root, TEST))),
         class_names=tuple(str(label) for label in range(count)),
     )
-
-
-def _sizes(shape: Any) -> tuple[int, ...]:
-    if not isinstance(shape, Sequence) or isinstance(shape, str) or not shape:
-        raise checks.SettingTypeError(f"shape: got {shape!r}, expected a list of whole numbers, such as [28, 28, 1]")
-    return tuple(checks.integer(f"shape[{axis}]", size, at_least=1) for axis, size in enumerate(shape))
 
 
 def _noisy(patterns: np.ndarray, count: int, noise: float, random: np.random.Generator) -> Split:

@@ -21,6 +21,7 @@ def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> k
     Raises SettingError or SettingTypeError. Source: avanwyk, "Super-convergence with the 1cycle policy" (2019), after
     LeCun et al. (1998).
     """
+    units = checks.integer("classes", classes, at_least=2)
     inputs = keras.Input(image_shape(input_shape, SMALLEST))
     x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
     x = layers.Conv2D(6, 3, padding="same", activation="relu")(x)
@@ -30,6 +31,5 @@ def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> k
     x = layers.Flatten()(x)
     x = layers.Dense(120, activation="relu")(x)
     x = layers.Dense(84, activation="relu")(x)
-    units = checks.integer("classes", classes, at_least=2)
     outputs = layers.Dense(units, activation="softmax", dtype="float32")(x)
     return keras.Model(inputs, outputs, name="lenet5")

@@ -8,7 +8,6 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models import sizes
 
 
 def build(
@@ -23,17 +22,17 @@ def build(
     Takes raw inputs [batch, *input_shape], gives probabilities [batch, classes] in float32. `dropout` is the share
     dropped, 0 adds no layer. Raises SettingError or SettingTypeError.
     """
-    shape = sizes("input_shape", input_shape, "[28, 28, 1]")
+    shape = checks.integers("input_shape", input_shape, at_least=1, example="[28, 28, 1]")
     if not shape:
         raise checks.SettingError(f"input_shape: got {input_shape!r}, expected at least one size, such as [28, 28, 1]")
+    units = checks.integer("classes", classes, at_least=2)
     rate = checks.number("dropout", dropout, at_least=0, below=1)
     inputs = keras.Input(shape)
     x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
     x = layers.Flatten()(x)
-    for width in sizes("hidden", hidden, "[128, 64]"):
+    for width in checks.integers("hidden", hidden, at_least=1, example="[128, 64]"):
         x = layers.Dense(width, activation="relu")(x)
         if rate:
             x = layers.Dropout(rate)(x)
-    units = checks.integer("classes", classes, at_least=2)
     outputs = layers.Dense(units, activation="softmax", dtype="float32")(x)
     return keras.Model(inputs, outputs, name="mlp")

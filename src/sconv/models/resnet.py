@@ -25,6 +25,7 @@ def build(
     al., "Deep residual learning for image recognition" (arXiv 1512.03385), section 4.2, shortcuts of option A.
     """
     blocks = _blocks_per_stage(depth)
+    units = checks.integer("classes", classes, at_least=2)
     channels = checks.integer("width", width, at_least=1)
     inputs = keras.Input(image_shape(input_shape))
     x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
@@ -33,7 +34,6 @@ def build(
         for block in range(blocks):
             x = _block(x, channels * 2**stage, strides=2 if stage > 0 and block == 0 else 1)
     x = layers.GlobalAveragePooling2D()(x)
-    units = checks.integer("classes", classes, at_least=2)
     outputs = layers.Dense(units, activation="softmax", dtype="float32", kernel_initializer="he_normal")(x)
     return keras.Model(inputs, outputs, name=f"resnet{6 * blocks + 2}")
 

@@ -41,10 +41,10 @@ class StepRecorder(keras.callbacks.Callback):
         self.schedule, self.write, self.every_seconds = schedule, write, every_seconds
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._losses: tf.Variable | None = None
+        self._losses: Any = None  # a variable, once the first epoch begins
         self._own_compute_loss = self.model.compute_loss
         # Past __setattr__, like everything that must not be tracked and saved.
-        vars(self.model)["compute_loss"] = self._compute_loss
+        self.model.__dict__["compute_loss"] = self._compute_loss
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._losses is None:
@@ -66,7 +66,7 @@ class StepRecorder(keras.callbacks.Callback):
             self._diverged()
 
     def on_train_end(self, logs: Any = None) -> None:
-        vars(self.model).pop("compute_loss", None)
+        self.model.__dict__.pop("compute_loss", None)
 
     def flush(self) -> np.ndarray:
         """Write the rows that are new; returns their losses."""

@@ -27,9 +27,10 @@ def outcome(directory: Path, console: Console) -> int:
     """Print a table of the sweep's jobs; return the exit code: 0, 3 where some diverged, 1 where some failed."""
     jobs = [(path, runs.read_summary(path)) for path in sorted(runs.find(directory), key=_number)]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, justify in (("job", "left"), ("status", "left"), ("test acc", "right"), ("steps", "right")):
-        table.add_column(heading, justify=justify, overflow="fold")
-    table.add_column("seconds", justify="right")
+    table.add_column("job", overflow="fold")
+    table.add_column("status")
+    for heading in ("test acc", "steps", "seconds"):
+        table.add_column(heading, justify="right")
     for path, summary in jobs:
         final = summary.get("final") or {}
         accuracy = final.get("val_accuracy")

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from sconv import checks, devices, runs
@@ -175,8 +175,7 @@ def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
 
 def _flat_knobs(cfg: DictConfig) -> dict[str, Any]:
     """The knobs at the top of the configuration that are plain values."""
-    values = OmegaConf.to_container(cfg, resolve=True)
-    return {str(key): value for key, value in values.items() if isinstance(value, (int, float, str))}
+    return {str(key): cfg[key] for key in cfg if isinstance(cfg[key], (int, float, str))}
 
 
 def _report(run: runs.RunWriter) -> None:

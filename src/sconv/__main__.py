@@ -10,18 +10,14 @@ import warnings
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from sconv import checks, config, sweeps
+from sconv import complaints, config, sweeps
 
 log = logging.getLogger("sconv")
-
-EXIT_FAILED, EXIT_USER_ERROR, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 # What went wrong in the one job of a run that is no sweep. Raised through Hydra it would be told twice.
@@ -54,40 +50,19 @@ def main() -> None:
             raise error
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        code = EXIT_INTERRUPTED
+        code = complaints.INTERRUPTED
     except Exception as error:
         if wants_trace:
             traceback.print_exc()
         _complain(error)
-        code = _exit_code(error)
+        code = complaints.exit_code(error)
     for directory in sweeps.started:
         code = max(code, sweeps.outcome(directory, Console(highlight=False)))
     sys.exit(code)
 
 
-def _exit_code(error: BaseException) -> int:
-    if getattr(error, "status", None) == "diverged":
-        return EXIT_DIVERGED
-    mendable = (checks.UserError, HydraException, OmegaConfBaseException, OSError)
-    return EXIT_USER_ERROR if isinstance(_cause(error), mendable) else EXIT_FAILED
-
-
 def _complain(error: BaseException) -> None:
-    """One line about an error; what Hydra wraps is unwrapped."""
-    cause = _cause(error)
-    said = " ".join(str(cause).split())
-    kind = "" if isinstance(cause, (checks.UserError, HydraException)) else f"{type(cause).__name__}: "
-    print(f"sconv: {kind}{said}", file=sys.stderr)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Our own error inside one that Hydra raised while instantiating, else the error."""
-    inside: BaseException | None = error
-    while inside is not None:
-        if isinstance(inside, checks.UserError):
-            return inside
-        inside = inside.__cause__
-    return error
+    print(f"sconv: {complaints.line(error)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

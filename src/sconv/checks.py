@@ -7,7 +7,6 @@ traceback; in Python it is a ValueError or a TypeError.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -38,15 +37,12 @@ def number(
     at_most: float | None = None,
 ) -> float:
     """Return `value` as a float, or raise an error that names the setting and the range allowed."""
-    bounds = [("above", above), ("at least", at_least), ("below", below), ("at most", at_most)]
+    bounds = [("above", above), ("of at least", at_least), ("below", below), ("of at most", at_most)]
     words = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
     allowed = " ".join(["a finite number", " and ".join(words)]).strip()
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-        raise SettingTypeError(f"{name}: got {value!r}, expected {allowed}")
-    try:
-        result = float(value)
-    except (TypeError, ValueError) as error:
-        raise SettingTypeError(f"{name}: got {value!r}, expected {allowed}") from error
+    result = _as_float(value)
+    if result is None:
+        raise SettingTypeError(f"{name}: got {shown(value)}, expected {allowed}")
     inside = (
         math.isfinite(result)
         and (above is None or result > above)
@@ -55,30 +51,25 @@ def number(
         and (at_most is None or result <= at_most)
     )
     if not inside:
-        raise SettingError(f"{name}: got {value!r}, expected {allowed}")
+        raise SettingError(f"{name}: got {shown(value)}, expected {allowed}")
     return result
 
 
 def integer(name: str, value: Any, *, at_least: int = 0) -> int:
     """Return `value` as an int (a float counts where it is whole), or raise an error that names the setting."""
     allowed = f"a whole number of at least {at_least}"
-    if isinstance(value, (bool, str)):
-        raise SettingTypeError(f"{name}: got {value!r}, expected {allowed}")
-    try:
-        whole = hasattr(value, "__float__") and float(value).is_integer()
-        result = int(value) if whole else operator.index(value)
-    except TypeError as error:
-        wrong = SettingError if hasattr(value, "__float__") else SettingTypeError
-        raise wrong(f"{name}: got {value!r}, expected {allowed}") from error
-    if result < at_least:
-        raise SettingError(f"{name}: got {value!r}, expected {allowed}")
-    return result
+    result = _as_float(value)
+    if result is None:
+        raise SettingTypeError(f"{name}: got {shown(value)}, expected {allowed}")
+    if not result.is_integer() or result < at_least:
+        raise SettingError(f"{name}: got {shown(value)}, expected {allowed}")
+    return int(value)
 
 
 def integers(name: str, value: Any, *, at_least: int, example: str) -> tuple[int, ...]:
     """Return a list of whole numbers as a tuple, or raise an error that names the setting and shows an `example`."""
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise SettingTypeError(f"{name}: got {value!r}, expected a list of whole numbers, such as {example}")
+        raise SettingTypeError(f"{name}: got {shown(value)}, expected a list of whole numbers, such as {example}")
     return tuple(integer(f"{name}[{place}]", item, at_least=at_least) for place, item in enumerate(value))
 
 
@@ -86,5 +77,23 @@ def choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     """Return `value` if it is one of `allowed`, or raise an error that lists them."""
     options = list(allowed)
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
-        raise SettingError(f"{name}: got {value!r}, expected one of {', '.join(map(str, options))}")
+        raise SettingError(f"{name}: got {shown(value)}, expected one of {', '.join(map(str, options))}")
     return value
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it: on one line, and not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _as_float(value: Any) -> float | None:
+    """The number a value is, infinite where it is too large for a float; None where it is no number."""
+    if isinstance(value, (bool, str, bytes, complex)) or not hasattr(value, "__float__"):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
+        return None

@@ -35,8 +35,6 @@ def test_baseline_with_its_own_drops_and_factor() -> None:
     lr, _ = baseline(8, drops=[0.2, 0.5, 0.9], factor=0.5).sample(11)
     assert lr.tolist() == [8] * 3 + [4] * 3 + [2] * 4 + [1]
     assert np.array_equal(baseline(8, drops=[]).sample(5)[0], constant(8).sample(5)[0])
-    lr, _ = baseline(1, drops=[0.5], factor=2).sample(5)
-    assert lr.tolist() == [1, 1, 1, 2, 2]
 
 
 def test_cosine_is_the_one_keras_has() -> None:

@@ -7,7 +7,6 @@ policy into the table of numbers that is plotted, tested, logged and executed.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sconv import checks
+
+# A smaller share of training would ask for more steps than anybody trains.
+MIN_SHARE = 1e-6
 
 Array = NDArray[np.float64]
 Pair = tuple[float, float]
@@ -48,7 +50,7 @@ class Phase:
     anneal: str = "linear"
 
     def __post_init__(self) -> None:
-        checks.number("pct", self.pct, above=0, at_most=1)
+        checks.number("pct", self.pct, at_least=MIN_SHARE, at_most=1)
         checks.choice("anneal", self.anneal, SHAPES)
         object.__setattr__(self, "lr", pair("lr", self.lr, at_least=0))
         if self.momentum is not None:
@@ -59,8 +61,6 @@ class Phase:
         start, end = ends
         progress = SHAPES[self.anneal](np.linspace(0.0, 1.0, count))
         result = start + (end - start) * progress
-        # What rounding leaves of (end - start) must show neither at the ends nor past them.
-        np.clip(result, min(ends), max(ends), out=result)
         result[0], result[-1] = start, end
         return result[skip:]
 
@@ -90,15 +90,15 @@ class Schedule:
     @property
     def min_steps(self) -> int:
         """The number of steps from which on every phase always gets at least one."""
-        steps = self._surely_enough
-        while steps > 1 and self._fits(steps - 1):
-            steps -= 1
-        return steps
+        candidates = np.arange(1, self._surely_enough)
+        ends = np.stack([np.zeros_like(candidates), *self._knots(candidates)])
+        least = 0 if self._is_flat else 1
+        too_few = candidates[(np.diff(ends, axis=0) < least).any(axis=0)]
+        return int(too_few[-1]) + 1 if len(too_few) else 1
 
     def knots(self, steps: int) -> list[int]:
         """The step, counted from 0, on which each phase ends; the last is `steps - 1`."""
-        lengths = [round(phase.pct * (steps - 1)) for phase in self.phases[:-1]]
-        return [*itertools.accumulate(lengths), steps - 1]
+        return [int(knot[0]) for knot in self._knots(np.array([steps]))]
 
     def sample(self, steps: int) -> tuple[Array, Array | None]:
         """The values of every step of a run: two float64 arrays of length `steps`, lr and momentum.
@@ -120,12 +120,27 @@ class Schedule:
     @property
     def _surely_enough(self) -> int:
         """A number of steps that suffices however the knots are rounded."""
-        shares = [phase.pct for phase in self.phases]
-        return math.ceil(max((1 + len(shares) / 2) / shares[-1], 1 / min(shares))) + 2
+        return math.ceil(3 / min(phase.pct for phase in self.phases)) + 2
 
-    def _fits(self, steps: int) -> bool:
-        knots = self.knots(steps)
-        return len(knots) == 1 or all(late > early for early, late in itertools.pairwise([0, *knots]))
+    @property
+    def _is_flat(self) -> bool:
+        """Whether it is one phase that stays where it is, which one step can hold."""
+        return len(self.phases) == 1 and len(set(self.phases[0].lr)) == 1
+
+    def _knots(self, steps: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The knots for each number of steps: phases of equal share have equally many steps, as far as that goes.
+
+        A phase's length is rounded by itself; where these roundings would add up to more than one step, its end is.
+        """
+        last = steps - 1
+        knots: list[NDArray[np.int64]] = []
+        knot, share = np.zeros_like(steps), 0.0
+        for phase in self.phases[:-1]:
+            share += phase.pct
+            by_length, ideal = knot + np.rint(phase.pct * last).astype(int), share * last
+            knot = np.where(abs(by_length - ideal) <= 1, by_length, np.rint(ideal).astype(int))
+            knots.append(knot)
+        return [*knots, last]
 
     def _join(self, steps: int, ends: Sequence[Pair]) -> Array:
         """One array of the phases' values: they share the step where they meet, and jump to the next one else."""

@@ -70,12 +70,12 @@ def baseline(
     drops at 50,000 and 70,000 of 80,000 iterations, momentum 0.9.
     """
     rate = checks.number("lr_max", lr_max, above=0)
-    factor = checks.number("factor", factor, above=0)
+    factor = checks.number("factor", factor, above=0, at_most=1)
     if isinstance(drops, str) or not isinstance(drops, Sequence):
-        raise checks.SettingTypeError(f"drops: got {drops!r}, expected a list of shares of training")
+        raise checks.SettingTypeError(f"drops: got {checks.shown(drops)}, expected a list of shares of training")
     at = [checks.number("drops", drop, above=0, below=1) for drop in drops]
     if sorted(set(at)) != at:
-        raise checks.SettingError(f"drops: got {list(drops)!r}, expected shares of training in rising order")
+        raise checks.SettingError(f"drops: got {checks.shown(drops)}, expected shares of training in rising order")
     levels = [rate * factor**number for number in range(len(at) + 1)]
     shares = [end - begin for begin, end in zip([0.0, *at], [*at, 1.0], strict=True)]
     held = _held(momentum)
@@ -112,21 +112,20 @@ def cosine(
 def _lr_levels(lr_max: float, div_factor: float, final_div_factor: float | None) -> tuple[float, float, float]:
     """Peak, start and final learning rate; without a final factor the end is 0."""
     peak = checks.number("lr_max", lr_max, above=0)
-    start = peak / checks.number("div_factor", div_factor, at_least=1)
+    divisor = checks.number("div_factor", div_factor, at_least=1)
     if final_div_factor is None:
-        return peak, start, 0.0
-    final = peak / (div_factor * checks.number("final_div_factor", final_div_factor, at_least=1))
-    return peak, start, final
+        return peak, peak / divisor, 0.0
+    return peak, peak / divisor, peak / (divisor * checks.number("final_div_factor", final_div_factor, at_least=1))
 
 
 def _cycled(momentum: Any) -> tuple[Pair, Pair] | tuple[None, None]:
     """Momentum on the way up and on the way down of the learning rate: (high, low) and (low, high)."""
-    if momentum is None or isinstance(momentum, (int, float)):
+    if momentum is None or hasattr(momentum, "__float__"):
         held = _held(momentum)
         return (None, None) if held is None else (held, held)
     high, low = pair("momentum", momentum, at_least=0, below=1)
     if low > high:
-        raise checks.SettingError(f"momentum: got {list(momentum)!r}, expected [high, low]: it falls as lr rises")
+        raise checks.SettingError(f"momentum: got {checks.shown(momentum)}, expected [high, low]: it falls as lr rises")
     return (high, low), (low, high)
 
 

@@ -83,7 +83,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed)
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
-        per_execution = _steps_per_execution(model, stream)
+        per_execution = steps_per_execution(model, stream)
     model.compile(
         optimizer=instantiate(cfg.optimizer, _convert_="all"),
         loss=instantiate(cfg.loss, _convert_="all"),
@@ -135,7 +135,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
         run.hparams_end(succeeded=done == steps)
 
 
-def _steps_per_execution(model: Any, stream: Any) -> int:
+def steps_per_execution(model: Any, stream: Any) -> int:
     """About a second of training for each return to Python, at least ten returns an epoch; a power of two.
 
     A training step costs about three forward passes; a forward pass is timed outside a compiled function, which

@@ -26,14 +26,21 @@ _failure: list[Exception] = []
 
 def job(cfg: DictConfig) -> None:
     """Carry out one task; in a sweep, one that fails leaves its status behind and lets the rest go on."""
+    hydra_config = HydraConfig.get()
+    in_sweep = hydra_config.mode == RunMode.MULTIRUN
+    if in_sweep and (before := sweeps.finished_before(cfg)):
+        print(f"finished before: {before.name}")
+        return
     try:
         get_method(cfg.task._target_)(cfg)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
+        if in_sweep:
             _complain(error)
         else:
             _failure.append(error)
+    if in_sweep:
+        print(sweeps.progress(hydra_config.job.num + 1), end="")
 
 
 def main() -> None:
@@ -56,8 +63,8 @@ def main() -> None:
             traceback.print_exc()
         _complain(error)
         code = complaints.exit_code(error)
-    for directory in sweeps.started:
-        code = max(code, sweeps.outcome(directory, Console(highlight=False)))
+    for sweep in sweeps.started:
+        code = max(code, sweeps.outcome(sweep.directory, Console(highlight=False)))
     sys.exit(code)
 
 

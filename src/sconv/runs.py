@@ -41,7 +41,8 @@ class RunWriter:
 
     def __enter__(self) -> RunWriter:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._began = time.time()
+        for events in self.directory.rglob("events.out.tfevents.*"):
+            events.unlink()  # of an earlier try at the same job of a sweep
         self.record(started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
         for name, columns in (("steps.csv", STEP_COLUMNS), ("epochs.csv", EPOCH_COLUMNS)):
             with open(self.directory / name, "w", newline="") as file:

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import checks, devices, runs
+from sconv import checks, devices, runs, sweeps
 from sconv.datasets import Dataset
 from sconv.schedules import Schedule
 
@@ -29,7 +29,9 @@ def train(cfg: DictConfig) -> None:
     hydra = HydraConfig.get()
     began = time.perf_counter()
     with runs.RunWriter(Path(hydra.runtime.output_dir)) as run:
-        run.record(seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
+        run.record(
+            fingerprint=sweeps.fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit()
+        )
         with Console().status("starting"):
             schedule, dataset, steps = _judge(cfg)
             device = instantiate(cfg.device, precision=cfg.precision)

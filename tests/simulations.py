@@ -130,7 +130,7 @@ def plain(updates: int, lr: float, momentum: float) -> Segment:
 
 
 def simulate(rule: Rule, *segments: Segment, gradient: Callable[[Weights, Batch], Weights] = mse_gradient) -> Weights:
-    """The weights after training through the segments in turn, each from its first batch (of `batches()`, or its own)."""
+    """The weights after training through the segments in turn, each from the first of `batches()`, or of its own."""
     weights = [part.astype(np.float64) for part in START]
     slots: list[dict[str, Any]] = [{} for _ in weights]
     t = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Config:
 def register() -> None:
     """Tell Hydra about the schema and OmegaConf about the resolvers that `conf/config.yaml` uses."""
     ConfigStore.instance().store(name="schema", node=Config)
-    resolvers = {"pid": os.getpid, "what": _what, "folder": _folder, "sweep": _sweep}
+    resolvers: dict[str, Callable[..., Any]] = {"pid": os.getpid, "what": _what, "folder": _folder, "sweep": _sweep}
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True)
 

@@ -40,18 +40,23 @@ class ScheduleCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         _refuse_rivals(self)
         self.attachment = attach(self.model.optimizer, self.schedule, self.steps or self._steps_of_fit())
-        self._begun = False
+        self._begun, self._first, self._batches = False, 0, 0
         _swap_traces(self.model, self.attachment)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._begun:
+            self._recount()
             return
         # The first epoch's number is how fit says `initial_epoch`.
         self._first = self._updates(epoch) if epoch else 0
         self.attachment.begin_at(self._first)
         self._begun = True
 
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches += 1
+
     def on_train_end(self, logs: Any = None) -> None:
+        self._recount()
         planned, done = len(self.attachment.learning_rates), self.attachment.position
         rows = np.minimum(np.arange(self._first, done), planned - 1)
         self.lrs = self.attachment.learning_rates[rows]
@@ -69,6 +74,14 @@ class ScheduleCallback(keras.callbacks.Callback):
             raise checks.SettingError("plot: nothing to draw yet, expected a call after fit")
         return plots.schedule(self.lrs, self.moms, title=self.schedule.name)
 
+    def _recount(self) -> None:
+        """Put right what Keras overcounts: where data ends unannounced, it raises the counter once too often."""
+        if self.params.get("steps") is None and self.model.steps_per_execution == 1:
+            self.attachment.begin_at(self._first + self._batches // self._micro_batches())
+
+    def _micro_batches(self) -> int:
+        return inner(self.model.optimizer).gradient_accumulation_steps or 1
+
     def _steps_of_fit(self) -> int:
         return self._updates(self.params["epochs"])
 
@@ -80,7 +93,7 @@ class ScheduleCallback(keras.callbacks.Callback):
                 "steps: got None and fit does not know how long its data is, expected the number of updates "
                 "(epochs x steps per epoch), or steps_per_epoch in fit"
             )
-        return epochs * batches // (inner(self.model.optimizer).gradient_accumulation_steps or 1)
+        return epochs * batches // self._micro_batches()
 
 
 class OneCycleScheduler(ScheduleCallback):
@@ -137,6 +150,9 @@ def _swap_traces(model: keras.Model, attachment: Any) -> None:
     model.make_train_function()
 
     def give_back() -> None:
+        if origin[0] != _Identity(model._compile_config):
+            model.train_function = None  # compiled anew since, after a fit that was cut short
+            return
         attachment.trace = (origin, model.train_function)
         model.train_function = plain
 

@@ -28,14 +28,13 @@ def attach(optimizer: keras.optimizers.Optimizer, schedule: Schedule, steps: int
     Works in place and on the instance, so that the optimizer stays a stock one and saves as such. Momentum is
     `momentum` where the optimizer has it (SGD, RMSprop, Muon: not its adam_beta_1), else `beta_1`; one that was built
     with 0 has none to cycle and is left alone, with a warning. Past `steps` the final values hold. Attaching again
-    starts afresh. Raises SettingError for an optimizer that holds a learning-rate schedule of its own, or lacks what
-    the policy drives.
+    starts afresh. A function that was traced before goes on without the schedule: attach before the first step; for
+    `fit` use the callback, which sees to that. Raises SettingError for an optimizer that holds a learning-rate
+    schedule of its own, or lacks what the policy drives.
     """
-    if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise checks.SettingTypeError(f"optimizer: got {optimizer!r}, expected a keras.optimizers.Optimizer")
+    driven = inner(optimizer)
     if not isinstance(schedule, Schedule):
         raise checks.SettingTypeError(f"schedule: got {schedule!r}, expected a sconv.schedules.Schedule")
-    driven = inner(optimizer)
     detach(driven)
     _refuse_conflicts(driven)
     name = _momentum_name(driven, schedule)
@@ -57,6 +56,10 @@ def detach(optimizer: keras.optimizers.Optimizer) -> None:
 
 def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer that makes the updates: under mixed_float16 Keras wraps it to scale the loss."""
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise checks.SettingTypeError(
+            f"optimizer: got {checks.shown(optimizer)}, expected a keras.optimizers.Optimizer"
+        )
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     return optimizer
@@ -78,6 +81,7 @@ class Attachment:
             # Of unknown length, so that a later fit of another length finds its trace still valid.
             self._table = tf.Variable(np.zeros((1, 2), np.float32), shape=(None, 2), trainable=False)
             self._start = tf.Variable(0, dtype=tf.int64, trainable=False)
+            self._on = tf.Variable(False, trainable=False)
 
     def install(self, rates: np.ndarray, momenta: np.ndarray | None, momentum_name: str | None) -> None:
         """Fill the table, begin at the optimizer's present count, and put the readers on the instance."""
@@ -86,6 +90,7 @@ class Attachment:
         self._own_momentum = getattr(self.optimizer, momentum_name) if momentum_name else None
         self._table.assign(np.stack([rates, np.zeros_like(rates) if momenta is None else momenta], axis=1))
         self.begin_at(0)
+        self._on.assign(True)
         # Written past __setattr__: what Keras tracks, it saves.
         attributes = vars(self.optimizer)
         attributes[_KEY] = self
@@ -96,26 +101,33 @@ class Attachment:
 
     def begin_at(self, position: int) -> None:
         """Have the next update read the row `position`."""
-        self._start.assign(int(self.optimizer.iterations) - position)
+        self._start.assign(self._count() - position)
 
     @property
     def position(self) -> int:
         """Number of updates since row 0, as if the run had begun there."""
-        return int(self.optimizer.iterations) - int(self._start)
+        return self._count() - int(self._start)
 
     def remove(self) -> None:
         """Take the readers off; a function that was traced with them goes on with the user's own values."""
         for name in ("_get_current_learning_rate", "_backend_update_step"):
             vars(self.optimizer).pop(name, None)
-        self._table.assign([[float(self.optimizer.learning_rate), float(self._own_momentum or 0.0)]])
+        self._on.assign(False)
+        self._table.assign([[0.0, float(self._own_momentum or 0.0)]])
         self.attached = False
         if self.on_remove is not None:
             self.on_remove()
             self.on_remove = None
 
+    def _count(self) -> int:
+        # Through a tensor: under a distribution strategy the counter is a variable that int() does not know.
+        return int(tf.convert_to_tensor(self.optimizer.iterations))
+
     @tf.autograph.experimental.do_not_convert
     def _learning_rate(self) -> tf.Tensor:
-        return self._row()[0]
+        # The user's variable, not a copy: it may be set again after `detach`.
+        own = tf.cast(tf.convert_to_tensor(self.optimizer._learning_rate), tf.float32)
+        return tf.where(self._on, self._row()[0], own)
 
     @tf.autograph.experimental.do_not_convert
     def _update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:

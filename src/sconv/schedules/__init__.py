@@ -1,6 +1,36 @@
 """Learning-rate and momentum policies as pure functions of training progress: numbers only, no TensorFlow."""
 
-from sconv.schedules.curves import SHAPES, Phase, Schedule
-from sconv.schedules.policies import baseline, constant, cosine, onecycle, onecycle_fastai
+from sconv.schedules.curves import Phase, Schedule
+from sconv.schedules.cycles import cyclic, sgdr
+from sconv.schedules.decays import (
+    baseline,
+    constant,
+    cosine,
+    exponential,
+    flat_cosine,
+    inverse,
+    polynomial,
+    warmup_stable_decay,
+)
+from sconv.schedules.policies import onecycle, onecycle_fastai, onecycle_smith, phases
+from sconv.schedules.shapes import SHAPES
 
-__all__ = ["SHAPES", "Phase", "Schedule", "baseline", "constant", "cosine", "onecycle", "onecycle_fastai"]
+__all__ = [
+    "SHAPES",
+    "Phase",
+    "Schedule",
+    "baseline",
+    "constant",
+    "cosine",
+    "cyclic",
+    "exponential",
+    "flat_cosine",
+    "inverse",
+    "onecycle",
+    "onecycle_fastai",
+    "onecycle_smith",
+    "phases",
+    "polynomial",
+    "sgdr",
+    "warmup_stable_decay",
+]

@@ -1,4 +1,4 @@
-"""Shapes on [0, 1], and how they join into a schedule.
+"""How shapes fill phases, and phases join into a schedule.
 
 A `Phase` says what the learning rate and the momentum do over a share of training; a `Schedule` is its phases in
 order. Nothing here knows about TensorFlow, a configuration or a training loop: `Schedule.sample(steps)` turns the
@@ -8,14 +8,15 @@ policy into the table of numbers that is plotted, tested, logged and executed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sconv import checks
+from sconv.schedules.shapes import SHAPES
 
 # A smaller share of training would ask for more steps than anybody trains.
 MIN_SHARE = 1e-6
@@ -24,45 +25,55 @@ Array = NDArray[np.float64]
 Pair = tuple[float, float]
 
 
-def linear(position: Array) -> Array:
-    """Progress in proportion to position."""
-    return position
+# Shapes that lead from one value above 0 to another.
+_ABOVE_ZERO = ("exponential", "inverse")
 
 
-def cosine(position: Array) -> Array:
-    """Half a cosine: slow, fast, slow."""
-    return (1 - np.cos(np.pi * position)) / 2
-
-
-SHAPES: dict[str, Callable[[Array], Array]] = {"linear": linear, "cosine": cosine}
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Phase:
     """A share `pct` of training over which lr and momentum go from their first value to their second.
 
-    `momentum=None` leaves the optimizer's own momentum alone; `anneal` is a name in `SHAPES`.
+    `momentum=None` leaves the optimizer's own momentum alone; `anneal` is a name in `SHAPES`, `power` the exponent of
+    those shapes that have one. An `open` phase stops one step short of its end, where the next one starts.
     """
 
     pct: float
     lr: Pair
     momentum: Pair | None = None
     anneal: str = "linear"
+    power: float = 1.0
+    open: bool = False
 
     def __post_init__(self) -> None:
         checks.number("pct", self.pct, at_least=MIN_SHARE, at_most=1)
         checks.choice("anneal", self.anneal, SHAPES)
-        object.__setattr__(self, "lr", pair("lr", self.lr, at_least=0))
+        checks.number("power", self.power, above=0)
+        checks.choice("open", self.open, (True, False))
+        object.__setattr__(self, "lr", self._ends("lr", self.lr, at_least=0))
         if self.momentum is not None:
-            object.__setattr__(self, "momentum", pair("momentum", self.momentum, at_least=0, below=1))
+            object.__setattr__(self, "momentum", self._ends("momentum", self.momentum, at_least=0, below=1))
 
-    def values(self, ends: Pair, count: int, skip: int) -> Array:
-        """`count` values from the first end to the second, both exact, less the first `skip`."""
+    def __repr__(self) -> str:
+        told = [(field.name, getattr(self, field.name)) for field in fields(self)]
+        defaults = {field.name: field.default for field in fields(self)}
+        return f"Phase({', '.join(f'{name}={value!r}' for name, value in told if value != defaults[name])})"
+
+    def values(self, ends: Pair, count: int) -> Array:
+        """`count` values from the first end to the second, both exact."""
         start, end = ends
-        progress = SHAPES[self.anneal](np.linspace(0.0, 1.0, count))
-        result = start + (end - start) * progress
+        if start == end:
+            return np.full(count, start)
+        result = SHAPES[self.anneal](start, end, np.linspace(0.0, 1.0, count), self.power)
+        # What rounding leaves of (end - start) must show neither at the ends nor past them.
+        np.clip(result, min(ends), max(ends), out=result)
         result[0], result[-1] = start, end
-        return result[skip:]
+        return result
+
+    def _ends(self, name: str, value: Any, **bounds: float) -> Pair:
+        ends = pair(name, value, **bounds)
+        if self.anneal in _ABOVE_ZERO and ends[0] != ends[1] and min(ends) <= 0:
+            raise checks.SettingError(f"{name}: got {list(ends)}, expected numbers above 0 for anneal {self.anneal}")
+        return ends
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ class Schedule:
             raise checks.SettingError(f"pct: the phases of {self.name} add up to {total:.6g}, expected 1")
         if len({phase.momentum is None for phase in self.phases}) > 1:
             raise checks.SettingError(f"momentum: {self.name} sets it in some phases only, expected all or none")
+        if self.phases[-1].open:
+            raise checks.SettingError(f"open: got True in the last phase of {self.name}, expected False")
 
     @property
     def has_momentum(self) -> bool:
@@ -150,8 +163,10 @@ class Schedule:
             joins = last == first
             if last is not None and not joins:
                 start += 1
-            pieces.append(phase.values((first, second), knot - start + 1, skip=int(joins)))
-            start, last = knot, second
+            values = phase.values((first, second), knot - start + 1)
+            pieces.append(values[int(joins) : len(values) - int(phase.open)])
+            # Where an open phase ends, nothing stands yet: the next one begins on that very step.
+            start, last = knot, None if phase.open else second
         return np.concatenate(pieces)
 
 

@@ -1,18 +1,19 @@
-"""The policies: each returns a `Schedule`, a frozen value made of a few phases.
+"""The 1cycle policy in its dialects, and policies out of a user's own phases.
 
-Every one takes `lr_max`, the highest learning rate of the run. Every `momentum` is a number (held), a pair
-`(high, low)` (cycled: high where the learning rate is low), or None (the optimizer keeps its own).
+Each returns a `Schedule`, a frozen value made of a few phases. Every one takes `lr_max`, the highest learning rate of
+the run. Every `momentum` is a number (held), a pair `(high, low)` (cycled: high where the learning rate is low), or
+None (the optimizer keeps its own).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sconv import checks
-from sconv.schedules.curves import Pair, Phase, Schedule, pair
-
-Momentum = float | Sequence[float] | None
+from sconv.schedules.curves import Phase, Schedule, pair
+from sconv.schedules.knobs import Momentum, cycled, lr_levels
 
 
 def onecycle(
@@ -29,9 +30,9 @@ def onecycle(
     `pct_start` of training for each way. Source: Smith, "A disciplined approach to neural network
     hyper-parameters" (arXiv 1803.09820), section 4; Gugger, "The 1cycle policy" (2018).
     """
-    peak, start, final = _lr_levels(lr_max, div_factor, final_div_factor)
+    peak, start, final = lr_levels(lr_max, div_factor, final_div_factor)
     share = checks.number("pct_start", pct_start, above=0, below=0.5)
-    down, up = _cycled(momentum)
+    down, up = cycled(momentum)
     held = None if down is None else (down[0], down[0])
     phases = (
         Phase(share, (start, peak), down, anneal),
@@ -54,84 +55,64 @@ def onecycle_fastai(
     The learning rate starts at `lr_max / div_factor` and ends at `lr_max / (div_factor * final_div_factor)`; momentum
     mirrors it. Source: fastai v1, `callbacks/one_cycle.py`; the default of PyTorch's OneCycleLR.
     """
-    peak, start, final = _lr_levels(lr_max, div_factor, final_div_factor)
+    peak, start, final = lr_levels(lr_max, div_factor, final_div_factor)
     share = checks.number("pct_start", pct_start, above=0, below=1)
-    down, up = _cycled(momentum)
+    down, up = cycled(momentum)
     phases = (Phase(share, (start, peak), down, anneal), Phase(1 - share, (peak, final), up, anneal))
     return Schedule(phases, "onecycle_fastai")
 
 
-def baseline(
-    lr_max: float, momentum: float | None = 0.9, drops: Sequence[float] = (0.625, 0.875), factor: float = 0.1
-) -> Schedule:
-    """A constant learning rate, multiplied by `factor` at each share of training in `drops`.
-
-    Source: the piecewise constant comparison of Smith and Topin, "Super-Convergence" (arXiv 1708.07120), Fig. 1a:
-    drops at 50,000 and 70,000 of 80,000 iterations, momentum 0.9.
-    """
-    rate = checks.number("lr_max", lr_max, above=0)
-    factor = checks.number("factor", factor, above=0, at_most=1)
-    if isinstance(drops, str) or not isinstance(drops, Sequence):
-        raise checks.SettingTypeError(f"drops: got {checks.shown(drops)}, expected a list of shares of training")
-    at = [checks.number("drops", drop, above=0, below=1) for drop in drops]
-    if sorted(set(at)) != at:
-        raise checks.SettingError(f"drops: got {checks.shown(drops)}, expected shares of training in rising order")
-    levels = [rate * factor**number for number in range(len(at) + 1)]
-    shares = [end - begin for begin, end in zip([0.0, *at], [*at, 1.0], strict=True)]
-    held = _held(momentum)
-    phases = tuple(Phase(share, (level, level), held) for share, level in zip(shares, levels, strict=True))
-    return Schedule(phases, "baseline")
-
-
-def constant(lr_max: float, momentum: float | None = None) -> Schedule:
-    """The same learning rate throughout."""
-    rate = checks.number("lr_max", lr_max, above=0)
-    return Schedule((Phase(1.0, (rate, rate), _held(momentum)),), "constant")
-
-
-def cosine(
+def onecycle_smith(
     lr_max: float,
-    momentum: float | None = None,
-    warmup_pct: float = 0.0,
-    div_factor: float = 25.0,
-    final_div_factor: float | None = None,
+    momentum: Momentum = (0.95, 0.85),
+    div_factor: float = 10.0,
+    final_div_factor: float = 1000.0,
+    pct_start: float = 0.43,
 ) -> Schedule:
-    """Half a cosine from `lr_max` down to 0, after an optional linear warm-up over `warmup_pct` of training.
+    """The 1cycle policy as Smith ran it in Caffe: up, down to 0 in as many steps, then a small constant.
 
-    The warm-up starts at `lr_max / div_factor`. With `final_div_factor` the cosine ends at
-    `lr_max / (div_factor * final_div_factor)` in place of 0. Source: Loshchilov and Hutter, "SGDR"
-    (arXiv 1608.03983), equation 5, without restarts.
+    The learning rate starts at `lr_max / div_factor`; the tail holds `lr_max / (div_factor * final_div_factor)`, from
+    the step on that would have had 0. In his logs momentum begins a second, smaller dip in the tail; here it stays
+    high. Source: the training logs at github.com/lnsmith54/hyperParam1 (ResNet-56: 4,003 steps up, 4,003 down, 9,277
+    in all); arXiv 1803.09820 tells of the policy, not of these numbers.
     """
-    peak, start, final = _lr_levels(lr_max, div_factor, final_div_factor)
-    share = checks.number("warmup_pct", warmup_pct, at_least=0, below=1)
-    held = _held(momentum)
-    fall = Phase(1 - share, (peak, final), held, "cosine")
-    return Schedule((Phase(share, (start, peak), held), fall) if share else (fall,), "cosine")
+    peak, start, final = lr_levels(lr_max, div_factor, final_div_factor)
+    share = checks.number("pct_start", pct_start, above=0, below=0.5)
+    down, up = cycled(momentum)
+    phases = (
+        Phase(share, (start, peak), down),
+        Phase(share, (peak, 0.0), up, open=True),
+        Phase(1 - 2 * share, (final, final), None if down is None else (down[0], down[0])),
+    )
+    return Schedule(phases, "onecycle_smith")
 
 
-def _lr_levels(lr_max: float, div_factor: float, final_div_factor: float | None) -> tuple[float, float, float]:
-    """Peak, start and final learning rate; without a final factor the end is 0."""
-    peak = checks.number("lr_max", lr_max, above=0)
-    divisor = checks.number("div_factor", div_factor, at_least=1)
-    if final_div_factor is None:
-        return peak, peak / divisor, 0.0
-    return peak, peak / divisor, peak / (divisor * checks.number("final_div_factor", final_div_factor, at_least=1))
+# Up and down in straight lines, as Page's ResNet-9 had it (github.com/davidcpage/cifar10-fast).
+_UP_AND_DOWN: tuple[Mapping[str, Any], ...] = (
+    {"pct": 0.2, "lr": [0.0, 1.0], "momentum": [0.95, 0.85], "anneal": "linear"},
+    {"pct": 0.8, "lr": [1.0, 0.0], "momentum": [0.85, 0.95], "anneal": "linear"},
+)
 
 
-def _cycled(momentum: Any) -> tuple[Pair, Pair] | tuple[None, None]:
-    """Momentum on the way up and on the way down of the learning rate: (high, low) and (low, high)."""
-    if momentum is None or hasattr(momentum, "__float__"):
-        held = _held(momentum)
-        return (None, None) if held is None else (held, held)
-    high, low = pair("momentum", momentum, at_least=0, below=1)
-    if low > high:
-        raise checks.SettingError(f"momentum: got {checks.shown(momentum)}, expected [high, low]: it falls as lr rises")
-    return (high, low), (low, high)
+def phases(lr_max: float, phases: Sequence[Mapping[str, Any]] = _UP_AND_DOWN) -> Schedule:
+    """A policy of one's own: phases told as mappings from the names of `Phase` (`pct` and `lr` at least) to values.
+
+    A phase's `lr` is in multiples of `lr_max`. Raises SettingError or SettingTypeError, which name the phase by its
+    number from 0.
+    """
+    unit = checks.number("lr_max", lr_max, above=0)
+    if isinstance(phases, str) or not isinstance(phases, Sequence):
+        raise checks.SettingTypeError(f"phases: got {phases!r}, expected a list of phases {{pct, lr: [first, last]}}")
+    return Schedule(tuple(_phase(f"phases[{number}]", told, unit) for number, told in enumerate(phases)), "phases")
 
 
-def _held(momentum: Any) -> Pair | None:
-    """The same momentum at both ends of a phase."""
-    if momentum is None:
-        return None
-    value = checks.number("momentum", momentum, at_least=0, below=1)
-    return value, value
+def _phase(name: str, told: Any, unit: float) -> Phase:
+    names = [field.name for field in fields(Phase)]
+    if not isinstance(told, Mapping) or not {"pct", "lr"} <= told.keys() <= set(names):
+        allowed = f"pct and lr, and at most {', '.join(names[2:])} besides"
+        raise checks.SettingTypeError(f"{name}: got {told!r}, expected {allowed}")
+    try:
+        first, last = pair("lr", told["lr"], at_least=0)
+        return Phase(**{**told, "lr": (first * unit, last * unit)})
+    except (checks.SettingError, checks.SettingTypeError) as error:
+        raise type(error)(f"{name}.{error}") from error

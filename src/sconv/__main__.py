@@ -64,7 +64,7 @@ def main() -> None:
         _complain(error)
         code = complaints.exit_code(error)
     for sweep in sweeps.started:
-        code = max(code, sweeps.outcome(sweep.directory, Console(highlight=False)))
+        code = max(code, get_method(sweep.outcome)(sweep.directory, Console(highlight=False)))
     sys.exit(code)
 
 

@@ -72,7 +72,10 @@ class ScheduleCallback(keras.callbacks.Callback):
         """Draw the learning rate and momentum of the updates made; returns the matplotlib figure."""
         if not len(self.lrs):
             raise checks.SettingError("plot: nothing to draw yet, expected a call after fit")
-        return plots.schedule(self.lrs, self.moms, title=self.schedule.name)
+        import matplotlib.pyplot as plt  # which a notebook shows by itself
+
+        figure = plt.figure(figsize=(7, 5))
+        return plots.schedule(self.lrs, self.moms, title=self.schedule.name, figure=figure)
 
     def _recount(self) -> None:
         """Put right what Keras overcounts: where data ends unannounced, it raises the counter once too often."""

@@ -14,7 +14,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
+SCHEDULE_COLUMNS = ("step", "epoch", "phase", "learning_rate", "momentum")
 STEP_COLUMNS = ("step", "learning_rate", "momentum", "loss")
 EPOCH_COLUMNS = ("epoch", "step", "seconds", "loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -156,6 +157,29 @@ def read_summary(directory: Path) -> dict[str, Any]:
 def find(root: Path) -> list[Path]:
     """The run directories at or below `root`, in the order of their names."""
     return sorted(path.parent for path in root.rglob("summary.json"))
+
+
+def write_schedule(
+    directory: Path, rates: np.ndarray, momenta: np.ndarray | None, knots: Sequence[int], steps_per_epoch: int
+) -> None:
+    """Write schedule.csv: of each update the learning rate, the momentum (None: left alone) and the phase, from 1."""
+    held = [""] * len(rates) if momenta is None else [_short(value) for value in momenta]
+    phases = np.searchsorted(knots, np.arange(len(rates))) + 1
+    with open(directory / "schedule.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(SCHEDULE_COLUMNS)
+        for step, (phase, rate, momentum) in enumerate(zip(phases, rates, held, strict=True)):
+            writer.writerow((step, _short(step / steps_per_epoch), phase, _short(rate), momentum))
+
+
+def read_schedule(directory: Path) -> tuple[np.ndarray, np.ndarray | None, list[int]]:
+    """Learning rates, momenta and the last step of each phase, as `write_schedule` was told them."""
+    with open(directory / "schedule.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rates = np.array([float(row["learning_rate"]) for row in rows])
+    momenta = np.array([float(row["momentum"]) for row in rows]) if rows[0]["momentum"] else None
+    phases = np.array([int(row["phase"]) for row in rows])
+    return rates, momenta, [*np.flatnonzero(np.diff(phases)).tolist(), len(rows) - 1]
 
 
 def versions() -> dict[str, str]:

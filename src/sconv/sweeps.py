@@ -27,11 +27,14 @@ started: list[Sweep] = []
 
 @dataclass(frozen=True)
 class Sweep:
-    """Where a sweep puts its jobs, when it began, and how many there are (None: the sweeper decides as it goes)."""
+    """Where a sweep puts its jobs, how many there are (None: the sweeper decides as it goes), when it began, and the
+    name of the function that tells its outcome.
+    """
 
     directory: Path
     jobs: int | None
     began: float
+    outcome: str = "sconv.sweeps.outcome"
 
 
 class NoteSweep(Callback):
@@ -44,7 +47,8 @@ class NoteSweep(Callback):
         jobs = math.prod(counts) if len(counts) == len(sweeps) else None
         # A directory that is refused is an error of the sweep itself, which comes next and stops it.
         with contextlib.suppress(OmegaConfBaseException):
-            started.append(Sweep(Path(config.hydra.sweep.dir).absolute(), jobs, time.monotonic()))
+            outcome = OmegaConf.select(config, "task._outcome_", default="sconv.sweeps.outcome")
+            started.append(Sweep(Path(config.hydra.sweep.dir).absolute(), jobs, time.monotonic(), outcome))
 
 
 def fingerprint(cfg: DictConfig) -> str:

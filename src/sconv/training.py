@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import os
@@ -16,7 +17,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from sconv import checks, devices, runs, sweeps
-from sconv.datasets import Dataset
+from sconv.datasets import Dataset, updates
 from sconv.schedules import Schedule
 
 # Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
@@ -59,12 +60,7 @@ def _judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
         checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
     with devices.quiet_start():  # some datasets come through Keras
         dataset = instantiate(cfg.dataset, _convert_="all")
-    if batch_size > len(dataset.train):
-        raise checks.SettingError(
-            f"batch_size: got {batch_size}, expected at most the {len(dataset.train)} training examples "
-            f"of {dataset.name}"
-        )
-    steps = epochs * math.ceil(len(dataset.train) / batch_size)
+    steps = updates(dataset.name, len(dataset.train), epochs, batch_size)
     schedule.sample(steps)
     return schedule, dataset, steps
 
@@ -169,7 +165,7 @@ def _outcome(epochs: list[dict[str, float]]) -> dict[str, Any]:
 def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
     """The schedule as it is carried out, for the summary."""
     phases = [
-        {"pct": phase.pct, "until_step": knot, "lr": phase.lr, "momentum": phase.momentum, "anneal": phase.anneal}
+        {**dataclasses.asdict(phase), "until_step": knot}
         for phase, knot in zip(schedule.phases, schedule.knots(steps), strict=True)
     ]
     return {"name": schedule.name, "steps": steps, "phases": phases}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from sconv import checks
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,17 @@ class Dataset:
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, without the batch axis: (height, width, channels) for images."""
         return tuple(self.train.images.shape[1:])
+
+
+def updates(name: str, train_size: int, epochs: Any, batch_size: Any) -> int:
+    """Optimizer updates of a run over `train_size` examples of dataset `name`; an epoch's last batch may be smaller.
+
+    Raises SettingError or SettingTypeError about epochs or batch_size.
+    """
+    times = checks.integer("epochs", epochs, at_least=1)
+    size = checks.integer("batch_size", batch_size, at_least=1)
+    if size > train_size:
+        raise checks.SettingError(
+            f"batch_size: got {batch_size}, expected at most the {train_size} training examples of {name}"
+        )
+    return times * math.ceil(train_size / size)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sconv.checks import DataError
+from sconv import checks
 from sconv.datasets.dataset import Dataset, Split
 
+TRAIN_SIZE = 60_000
 FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
@@ -30,22 +31,26 @@ CLASS_NAMES = (
 )
 
 
-def load() -> Dataset:
-    """Load 60,000 train and 10,000 test images: uint8 [count, 28, 28, 1] with int64 labels [count].
+def load(train_size: int = 60_000) -> Dataset:
+    """Load the first `train_size` of 60,000 train images, and 10,000 test images, downloaded once.
 
+    Images are uint8 [count, 28, 28, 1], labels int64 [count].
     Raises DataError, which names the four files and their folder, where there is neither a download nor a whole cache.
     Source: Xiao et al., "Fashion-MNIST" (arXiv 1708.07747).
     """
+    size = checks.integer("train_size", train_size, at_least=1)
+    if size > TRAIN_SIZE:
+        raise checks.SettingError(f"train_size: got {train_size}, expected at most {TRAIN_SIZE}")
     import keras
 
     try:
         train, test = keras.datasets.fashion_mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception for a failed download
         cause = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
+        raise checks.DataError(
             f"dataset fashion_mnist: {cause}; put {', '.join(FILES)}, each of them whole, into {folder()}"
         ) from error
-    return Dataset(name="fashion_mnist", train=_split(*train), test=_split(*test), class_names=CLASS_NAMES)
+    return Dataset(name="fashion_mnist", train=_split(train, size), test=_split(test, None), class_names=CLASS_NAMES)
 
 
 def folder() -> Path:
@@ -59,5 +64,6 @@ def folder() -> Path:
     return home / "datasets" / "fashion-mnist"
 
 
-def _split(images: np.ndarray, labels: np.ndarray) -> Split:
-    return Split(images[..., np.newaxis], labels.astype(np.int64))
+def _split(arrays: tuple[np.ndarray, np.ndarray], size: int | None) -> Split:
+    images, labels = arrays
+    return Split(images[:size, ..., np.newaxis], labels[:size].astype(np.int64))

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -41,7 +42,9 @@ class NoteSweep(Callback):
     """Note a sweep as it starts."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        # A glob is counted by what it finds in the configuration's groups.
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        parsed = parser.parse_overrides(list(config.hydra.overrides.task))
         sweeps = [override for override in parsed if override.is_sweep_override()]
         counts = [len(list(override.sweep_iterator())) for override in sweeps if override.is_discrete_sweep()]
         jobs = math.prod(counts) if len(counts) == len(sweeps) else None

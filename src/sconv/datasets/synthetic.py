@@ -28,6 +28,8 @@ def load(
     gives the same bytes, and a smaller split is the start of a larger one. Raises SettingError or SettingTypeError.
     """
     sizes = checks.integers("shape", shape, at_least=1, example="[28, 28, 1]")
+    if not sizes:
+        raise checks.SettingTypeError(f"shape: got {shape!r}, expected at least one whole number, such as [28, 28, 1]")
     count = checks.integer("classes", classes, at_least=2)
     train_count = checks.integer("train_size", train_size, at_least=count)
     test_count = checks.integer("test_size", test_size, at_least=count)

@@ -36,7 +36,7 @@ def train(cfg: DictConfig) -> None:
         with Console().status("starting"):
             schedule, dataset, steps = _judge(cfg)
             device = instantiate(cfg.device, precision=cfg.precision)
-        run.record(device=device, schedule=_resolved(schedule, steps))
+        run.record(device=device, schedule=_resolved(schedule, steps), train_examples=len(dataset.train))
         choices = {group: str(hydra.runtime.choices[group]) for group in ("schedule", "optimizer", "model", "dataset")}
         run.hparams({**choices, **_flat_knobs(cfg)})
         try:

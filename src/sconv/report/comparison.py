@@ -1,0 +1,163 @@
+"""Each group against its baseline: what every table, picture and page of the report says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sconv import checks, runs
+from sconv.report.groups import Group, matching
+from sconv.report.statistics import Difference, Factor, Reach, Spread, difference, factor, first_at_or_above, spread
+
+UNITS = ("step", "epoch", "seconds")
+DEFAULT_BASELINE = "schedule=baseline"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group's line. Accuracies are fractions; `seconds` is training without evaluation and compilation."""
+
+    group: Group
+    final: Spread | None
+    best: Spread | None
+    steps: Spread | None
+    seconds: Spread | None
+    images_per_second: Spread | None
+    baseline: Group | None = None
+    target: float | None = None
+    reach: dict[str, Reach] = field(default_factory=dict)  # by unit, as the next
+    factors: dict[str, Factor] = field(default_factory=dict)
+    gain: Difference | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.baseline is self.group
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, and what a reader of them has to know."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+def compare(groups: Sequence[Group], baseline: str | None = None, target: float | None = None) -> Comparison:
+    """Compare every group with the baseline (default: schedule=baseline where there is one).
+
+    `target` is a test accuracy in (0, 1]; default: what the baseline ends at, the mean over its seeds.
+    """
+    if target is not None:
+        target = checks.number("target", target, above=0, at_most=1)
+    candidates = matching(groups, baseline or DEFAULT_BASELINE)
+    if baseline and not candidates:
+        labels = "; ".join(group.label for group in groups)
+        raise checks.SettingError(f"baseline: got {baseline!r}, expected a group out of {labels}")
+    rows = tuple(_row(group, candidates, target) for group in groups)
+    return Comparison(rows, tuple(_notes(rows, candidates, target)))
+
+
+def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row:
+    finished = group.finished
+    speeds = [_images_per_second(run) for run in finished]
+    row = Row(
+        group,
+        final=spread([run.summary["final"]["val_accuracy"] for run in finished]),
+        best=spread([run.summary["best"]["val_accuracy"] for run in finished]),
+        steps=spread([run.summary["steps"] for run in finished]),
+        seconds=spread([run.summary["seconds"]["training"] for run in finished]),
+        images_per_second=spread([speed for speed in speeds if speed is not None]),
+        baseline=_own_baseline(group, candidates),
+    )
+    if target is None and row.baseline is not None:
+        target = final_accuracy(row.baseline)
+    if target is None:
+        return row
+    row = replace(row, target=target, reach={unit: _reach(group, unit, target) for unit in UNITS})
+    if row.baseline is None or row.baseline is group:
+        return row
+    factors = {unit: _factor(row.baseline, group, unit, target) for unit in UNITS}
+    return replace(row, factors=factors, gain=_gain(group, candidates))
+
+
+def final_accuracy(group: Group) -> float:
+    """Mean test accuracy that the finished runs of a group end at."""
+    return float(np.mean([run.summary["final"]["val_accuracy"] for run in group.finished]))
+
+
+def _own_baseline(group: Group, candidates: Sequence[Group]) -> Group | None:
+    """The baseline on the same data, if possible the same model; of several the best tuned: the one that ends best."""
+    same = [other for other in candidates if _node(other, "dataset") == _node(group, "dataset") and other.finished]
+    same = [other for other in same if _node(other, "model") == _node(group, "model")] or same
+    return max(same, key=final_accuracy, default=None)
+
+
+def _gain(group: Group, candidates: Sequence[Group]) -> Difference | None:
+    """Final accuracy against the best baseline that was trained for as many epochs: an equal budget of images."""
+    equal = [other for other in candidates if other.config.get("epochs") == group.config.get("epochs")]
+    rival = _own_baseline(group, equal)
+    if rival is None or rival is group or not group.finished:
+        return None
+    finals = [[run.summary["final"]["val_accuracy"] for run in one.finished] for one in (group, rival)]
+    return difference(*finals)
+
+
+def _reach(group: Group, unit: str, target: float) -> Reach:
+    """Cost to the target of each seed that ran its course. A diverged run left no model behind: it never reached it."""
+    costs = [first_at_or_above(run.epochs["val_accuracy"], run.epochs[unit], target) for run in group.finished]
+    return Reach((*costs, *([None] * len(group.diverged))))
+
+
+def _factor(baseline: Group, group: Group, unit: str, target: float) -> Factor:
+    # A diverged seed counts with what its finished fellows spent: its own budget in seconds is not known.
+    spent = [float(run.epochs[unit][-1]) for run in baseline.finished]
+    budgets = spent + [float(np.mean(spent))] * len(baseline.diverged)
+    return factor(_reach(baseline, unit, target), budgets, _reach(group, unit, target))
+
+
+def _images_per_second(run: runs.Run) -> float | None:
+    images, seconds = run.summary.get("train_examples"), run.summary["seconds"]["training"]
+    return len(run.epochs["epoch"]) * images / seconds if images and seconds else None
+
+
+def _node(group: Group, name: str) -> dict[str, object]:
+    return {key: value for key, value in group.config.items() if key.partition(".")[0] == name}
+
+
+def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
+    notes = []
+    alone = [row.group.label for row in rows if row.baseline is None]
+    if not candidates:
+        notes.append(
+            f"no baseline: {DEFAULT_BASELINE} is not there, --baseline names another. No factors, no differences"
+        )
+    elif alone:
+        notes.append(f"no finished baseline on the same data for: {'; '.join(alone)}")
+    if len({str(_node(row.group, "dataset")) for row in rows}) > 1:
+        notes.append("several datasets: compare accuracies and targets within one only")
+    for row in rows:
+        if row.is_baseline and any(other.baseline is row.group for other in rows):
+            what = "given" if target is not None else "the mean this baseline ends at"
+            notes.append(
+                f"* the baseline, {row.group.label}: target {100 * (row.target or 0):.2f} % test accuracy ({what})"
+            )
+    notes += _few_seeds(rows)
+    concerned: dict[str, list[str]] = {}
+    for row in rows:
+        if "step" in row.factors:
+            concerned.setdefault(row.factors["step"].said, []).append(row.group.label)
+    notes += [f"{'; '.join(labels)}: {said}" for said, labels in concerned.items() if said]
+    if any(factor.at_least for row in rows for factor in row.factors.values()):
+        notes.append("≥: baseline seeds that never reached the target count with all they spent: a lower bound")
+    if any(row.reach for row in rows):
+        notes.append("reached: the first evaluation at or above the target; evaluations are an epoch apart")
+    return notes
+
+
+def _few_seeds(rows: Sequence[Row]) -> list[str]:
+    fewest = min((row.final.n for row in rows if row.final), default=0)
+    if fewest == 1:
+        return ["one seed only: no deviation, no interval, no test. Give at least 3 seeds, better 5: seed=range(5)"]
+    return ["two seeds: too few for a bootstrap interval, which needs 3"] if fewest == 2 else []

@@ -1,0 +1,77 @@
+"""What a group's runs went through: means over seeds epoch by epoch, and the schedule step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sconv import runs
+from sconv.report.groups import Group
+
+METRICS = {"val_accuracy": "test accuracy", "val_loss": "test loss", "loss": "training loss"}
+AXES = ("step", "epoch", "seconds")
+POINTS = 250  # of a line on the page: its kinks stay visible, and a hundred runs stay a small file
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One group's finished runs. Every array has a row a seed and a column an epoch; seconds are of training."""
+
+    label: str
+    seeds: tuple[int, ...]
+    step: np.ndarray
+    epoch: np.ndarray
+    seconds: np.ndarray
+    metrics: dict[str, np.ndarray]
+
+    def band(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation over seeds, an epoch each; the deviation of one seed is nought."""
+        values = self.metrics[metric]
+        deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
+        return values.mean(axis=0), deviation
+
+    def thinned(self) -> Curves:
+        """The same with at most POINTS epochs, first and last among them."""
+        length = self.step.shape[1]
+        kept = np.linspace(0, length - 1, min(length, POINTS)).round().astype(int)
+        axes = {axis: getattr(self, axis)[:, kept] for axis in AXES}
+        return replace(self, **axes, metrics={name: rows[:, kept] for name, rows in self.metrics.items()})
+
+
+def of(group: Group) -> Curves | None:
+    """The curves of a group; None where nothing finished."""
+    finished = group.finished
+    if not finished:
+        return None
+    # One configuration has one number of epochs; a finished run that has fewer was cut by hand.
+    length = min(len(run.epochs["epoch"]) for run in finished)
+
+    def rows(name: str) -> np.ndarray:
+        return np.array([run.epochs[name][:length] for run in finished])
+
+    seeds = tuple(int(run.summary["seed"]) for run in finished)
+    metrics = {name: rows(name) for name in METRICS}
+    return Curves(group.label, seeds, rows("step"), rows("epoch"), rows("seconds"), metrics)
+
+
+def schedule(group: Group) -> dict[str, np.ndarray] | None:
+    """Step, learning rate and momentum of the first run that has them; the same in every seed of a group."""
+    for run in group.runs:
+        try:
+            columns = runs.read_steps(run.directory)
+        except runs.BrokenRun:
+            continue
+        if len(columns["step"]):
+            return {name: columns[name] for name in ("step", "learning_rate", "momentum")}
+    return None
+
+
+def thinned(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """At most about POINTS rows, the ends and the extremes among them."""
+    length = len(columns["step"])
+    kept = set(np.linspace(0, length - 1, min(length, POINTS)).round().astype(int).tolist())
+    for name in ("learning_rate", "momentum"):
+        if np.isfinite(columns[name]).any():
+            kept |= {int(np.nanargmax(columns[name])), int(np.nanargmin(columns[name]))}
+    return {name: values[sorted(kept)] for name, values in columns.items()}

@@ -1,0 +1,179 @@
+"""Runs that differ only in their seed, and what tells such groups apart."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sconv import checks, runs
+from sconv.runs import Run
+
+TRAINING = "sconv.training.train"
+NOT_THE_SETTING = ("seed", "name", "resume_sweep")  # the last two are not about what is trained
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one configuration; `config` is flat (`schedule.lr_max`) and without NOT_THE_SETTING."""
+
+    label: str
+    config: dict[str, Any]
+    choices: dict[str, str]
+    runs: tuple[Run, ...]
+
+    @property
+    def finished(self) -> list[Run]:
+        return [run for run in self.runs if run.summary["status"] == "finished"]
+
+    @property
+    def diverged(self) -> list[Run]:
+        return [run for run in self.runs if run.summary["status"] == "diverged"]
+
+    @property
+    def statuses(self) -> Counter[str]:
+        return Counter(run.summary["status"] for run in self.runs)
+
+
+def gather(paths: Iterable[Path]) -> tuple[list[Group], list[str]]:
+    """The groups of all training runs at or below `paths`, and a line for each thing left out."""
+    found, notes = read(paths)
+    others = Counter(_task(run) for run in found if _task(run) != TRAINING)
+    notes += [f"left out: {count} of another task ({task})" for task, count in others.items()]
+    by_config: dict[str, list[Run]] = {}
+    for run in found:
+        if _task(run) == TRAINING:
+            by_config.setdefault(json.dumps(_setting(run), sort_keys=True, default=str), []).append(run)
+    if not by_config:
+        raise checks.UserError("; ".join(["report: no training runs to compare", *notes]))
+    kept = [_one_a_seed(members, notes) for members in by_config.values()]
+    configs = [_setting(members[0]) for members in kept]
+    labels = _labels(configs, [members[0].choices for members in kept])
+    groups = [
+        Group(label, config, members[0].choices, tuple(members))
+        for label, config, members in zip(labels, configs, kept, strict=True)
+    ]
+    notes += [note for group in groups for note in _mixtures(group)]
+    return groups, notes
+
+
+def read(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """Every run at or below `paths`, each once, and a line for each that cannot be read."""
+    found: list[Run] = []
+    notes: list[str] = []
+    paths = list(paths)
+    for path in paths:
+        if not path.is_dir():
+            raise checks.UserError(f"report: {path} is no directory")
+    directories = {directory.resolve(): directory for path in paths for directory in runs.begun(path)}
+    if not directories:
+        raise checks.UserError(f"report: no runs in {', '.join(map(str, paths))}")
+    for directory in sorted(directories.values(), key=_by_number):
+        try:
+            found.append(runs.read(directory))
+        except runs.BrokenRun as error:
+            notes.append(f"left out: {directory}: {error}")
+    return found, notes
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration as one level of dotted names."""
+    result: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        result.update(flat(value, f"{name}.") if isinstance(value, dict) and value else {name: value})
+    return result
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names whose values are not the same in all of the flat `configs`."""
+    names = dict.fromkeys(name for config in configs for name in config)
+    return [name for name in names if any(_value(config, name) != _value(configs[0], name) for config in configs)]
+
+
+def settings(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
+    """Each setting in which the groups differ, with its value in each of them; - where a group has none."""
+    configs = [group.config for group in groups]
+    return [(name, [str(config.get(name, "-")) for config in configs]) for name in differing(configs)]
+
+
+def matching(groups: Sequence[Group], wanted: str) -> list[Group]:
+    """The groups that `wanted` names: `schedule=baseline`, several settings with blanks between, or a whole label."""
+    labelled = [group for group in groups if group.label == wanted]
+    if labelled:
+        return labelled
+    pairs = [pair.partition("=") for pair in wanted.split()]
+    if not pairs or not all(key and value for key, _, value in pairs):
+        raise checks.UserError(f"baseline: got {wanted!r}, expected settings such as schedule=baseline")
+
+    def has(group: Group, key: str, value: str) -> bool:
+        return group.choices.get(key) == value or (key in group.config and str(group.config[key]) == value)
+
+    return [group for group in groups if all(has(group, key, value) for key, _, value in pairs)]
+
+
+_ABSENT = object()
+
+
+def _value(config: Mapping[str, Any], name: str) -> Any:
+    return config.get(name, _ABSENT)
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """Job 10 of a sweep comes after job 9."""
+    return [(int(digits or 0), word) for digits, word in re.findall(r"(\d*)(\D*)", str(path))]
+
+
+def _task(run: Run) -> str:
+    task = run.config.get("task")
+    return str(task.get("_target_")) if isinstance(task, dict) else "unknown"
+
+
+def _setting(run: Run) -> dict[str, Any]:
+    return flat({key: value for key, value in run.config.items() if key not in NOT_THE_SETTING})
+
+
+def _one_a_seed(members: list[Run], notes: list[str]) -> list[Run]:
+    """The newest of several runs of one seed, a finished one first: they are the same experiment, not two samples."""
+    newest: dict[Any, Run] = {}
+    for run in sorted(members, key=_merit):
+        seed = run.config.get("seed")
+        if seed in newest:
+            notes.append(f"left out: {newest[seed].directory}: seed {seed} was run again in {run.directory.name}")
+        newest[seed] = run
+    return [newest[seed] for seed in sorted(newest, key=str)]
+
+
+def _merit(run: Run) -> tuple[bool, str]:
+    return run.summary["status"] == "finished", str(run.summary.get("started", ""))
+
+
+def _mixtures(group: Group) -> list[str]:
+    """What should have been the same in all runs of a group, and is not."""
+    notes = []
+    for what in ("device", "versions", "git_commit"):
+        if len({json.dumps(run.summary.get(what), sort_keys=True) for run in group.runs}) > 1:
+            notes.append(f"{group.label}: its runs differ in {what.replace('_', ' ')}")
+    return notes
+
+
+def _labels(configs: Sequence[dict[str, Any]], choices: Sequence[dict[str, str]]) -> list[str]:
+    """What tells each group from the others: options by name, the rest as it is given on the command line."""
+    varied = [name for name in differing(choices) if not name.startswith("hydra/")] or ["schedule"]
+    parts = [[options.get(name, f"no {name}") for name in varied] for options in choices]
+    # Inside a node whose option varies, only what varies under the same option is news.
+    for name in differing(configs):
+        node = name.partition(".")[0]
+        for number, (config, options) in enumerate(zip(configs, choices, strict=True)):
+            alike = [
+                other
+                for other, its in zip(configs, choices, strict=True)
+                if node not in varied or its.get(node) == options.get(node)
+            ]
+            if name in config and any(_value(other, name) != config[name] for other in alike):
+                parts[number].append(f"{name}={config[name]}")
+    return [" ".join(words) for words in parts]

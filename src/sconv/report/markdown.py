@@ -1,0 +1,118 @@
+"""report.md with its pictures, and report.csv: to paste into an issue, a paper or a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sconv import plots
+from sconv.report import curves, wording
+from sconv.report.comparison import UNITS, Comparison, Row
+from sconv.report.groups import Group, settings
+from sconv.report.statistics import spread
+
+STATUSES = ("finished", "diverged", "failed", "interrupted", "running")
+
+
+def write(comparison: Comparison, out: Path) -> list[Path]:
+    """Write report.md, its pictures and report.csv into `out`; returns the paths of the two."""
+    pictures = _pictures(comparison.rows, out)
+    groups = [row.group for row in comparison.rows]
+    cells = [[cell(row) for cell in wording.EVERYTHING.values()] for row in comparison.rows]
+    parts = ["# Comparison of runs", _table(list(wording.EVERYTHING), cells)]
+    parts.append("\n".join(f"- {_plain(note)}" for note in comparison.notes))
+    parts += [f"![{title}]({name})" for title, name in pictures]
+    differences = settings(groups)
+    if differences:
+        labels = ["setting", *(group.label for group in groups)]
+        parts += ["## What the groups differ in", _table(labels, [[name, *values] for name, values in differences])]
+    report = out / "report.md"
+    report.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    return [report, _sheet(comparison.rows, out)]
+
+
+def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
+    groups = [row.group for row in rows]
+    figures = {}
+    plans = [_plan(group) for group in groups]
+    names = [name for name in ("learning rate", "momentum") if any(name in line.y for line in plans)]
+    if names:
+        figures["schedules.png"] = ("learning rate and momentum", plots.overlay(plans, ["steps"], names))
+    drawn = [_curves(group) for group in groups]
+    if any(line.y for line in drawn):
+        axes = ["steps", "seconds of training"]
+        names = list(curves.METRICS.values())
+        figures["curves.png"] = ("accuracy and loss, mean ± std over seeds", plots.overlay(drawn, axes, names))
+    reach = [(row.group.label, row.reach["step"].costs) for row in rows if row.reach and row.reach["step"].costs]
+    if reach:
+        figures["time_to_target.png"] = ("steps to the target accuracy", plots.time_to_target(reach, "steps"))
+    for name, (_, figure) in figures.items():
+        plots.save(figure, out / name)
+    return [(title, name) for name, (title, _) in figures.items()]
+
+
+def _plan(group: Group) -> plots.Line:
+    plan = curves.schedule(group)
+    if plan is None:
+        return plots.Line(group.label, {}, {})
+    shown = {
+        name.replace("_", " "): plan[name] for name in ("learning_rate", "momentum") if np.isfinite(plan[name]).any()
+    }
+    return plots.Line(group.label, {"steps": plan["step"]}, shown)
+
+
+def _curves(group: Group) -> plots.Line:
+    runs = curves.of(group)
+    if runs is None:
+        return plots.Line(group.label, {}, {})
+    bands = {title: runs.band(metric) for metric, title in curves.METRICS.items()}
+    x = {"steps": runs.step.mean(axis=0), "seconds of training": runs.seconds.mean(axis=0)}
+    means = {title: mean for title, (mean, _) in bands.items()}
+    deviations = {title: deviation for title, (_, deviation) in bands.items() if len(runs.seeds) > 1}
+    return plots.Line(group.label, x, means, deviations)
+
+
+def _sheet(rows: Sequence[Row], out: Path) -> Path:
+    path = out / "report.csv"
+    records = [_record(row) for row in rows]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+    return path
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """A group as one flat record: every number in full, accuracies as fractions, an empty cell where there is none."""
+    record: dict[str, Any] = {"group": row.group.label, "baseline": row.baseline.label if row.baseline else None}
+    record |= {status: row.group.statuses[status] for status in STATUSES}
+    for name in ("final", "best", "steps", "seconds", "images_per_second"):
+        value = getattr(row, name)
+        record |= {f"{name}_mean": value and value.mean, f"{name}_std": value and value.std}
+    record["target"] = row.target
+    for unit in UNITS:
+        reach, factor = row.reach.get(unit), row.factors.get(unit)
+        spent = spread(reach.reached) if reach else None
+        record |= {f"{unit}_to_target_mean": spent and spent.mean, f"{unit}_to_target_std": spent and spent.std}
+        for part in ("value", "low", "high", "at_least"):
+            record[f"factor_{unit}_{part}"] = factor and getattr(factor, part)
+    step = row.reach.get("step")
+    record |= {"reached": step and len(step.reached), "never_reached": step and step.never}
+    record |= {f"difference_{part}": row.gain and getattr(row.gain, part) for part in ("mean", "low", "high", "p")}
+    return record
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---", *(["---:"] * (len(headings) - 1))], *rows]
+    return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown does not read as its own: a bar would end the cell, a star or an underline start emphasis."""
+    for sign in ("\\", "|", "*", "_", "`", "<", "["):
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())

@@ -1,0 +1,99 @@
+"""The report on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from rich.console import Console, Group, JustifyMethod
+from rich.table import Table
+from rich.text import Text
+
+from sconv import runs
+from sconv.report import wording
+from sconv.report.comparison import Comparison, Row
+from sconv.report.groups import differing, flat
+
+
+def show(comparison: Comparison, console: Console) -> None:
+    """Print what each group ends at, how fast it gets there and what it gains, and what one has to know to read it."""
+    rows = comparison.rows
+    console.print(_table("What each group ends at (mean ± std over seeds)", wording.OUTCOME, rows))
+    if any(row.reach for row in rows):
+        # The seconds' factor is in the files; on 80 columns the steps' must do.
+        columns = {name: cell for name, cell in wording.SPEED.items() if name != "factor (seconds)"}
+        console.print(_table("To the target accuracy", columns, rows))
+    rivals = [row for row in rows if row.gain]
+    if rivals:
+        console.print(_table("Final accuracy less the baseline's, at equal epochs", wording.GAIN, rivals))
+    for note in comparison.notes:
+        console.print(Text(f"· {note}"), soft_wrap=not console.is_terminal)
+
+
+def _table(title: str, columns: Mapping[str, Callable[[Row], str]], rows: Sequence[Row]) -> Group:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    longest = max(len(word) for row in rows for word in columns["group"](row).split())
+    for heading in columns:
+        # Names and outcomes give way; numbers do not break: a number in two lines is two numbers.
+        words = heading in ("group", "runs")
+        width = min(longest, 24) if heading == "group" else None
+        justify: JustifyMethod = "left" if heading == "group" else "right"
+        table.add_column(heading, justify=justify, no_wrap=not words, overflow="ellipsis", min_width=width)
+    for row in rows:
+        table.add_row(*(Text(cell(row)) for cell in columns.values()))
+    return Group(Text(title, style="italic"), table, Text())
+
+
+def listing(found: Iterable[runs.Run], console: Console) -> None:
+    """A line a run: status, schedule, test accuracy, seconds of training, when it began, directory."""
+    line = "{:<12}{:<18}{:>10}{:>10}  {:<16}  {}".format
+    console.print(line("status", "schedule", "test acc %", "seconds", "began", "run"), style="bold", soft_wrap=True)
+    for run in found:
+        accuracy = (run.summary.get("final") or {}).get("val_accuracy")
+        seconds = (run.summary.get("seconds") or {}).get("training")
+        cells = (
+            run.summary["status"],
+            run.choices.get("schedule", wording.NOTHING),
+            wording.NOTHING if accuracy is None else f"{100 * accuracy:.2f}",
+            wording.NOTHING if seconds is None else f"{seconds:.1f}",
+            str(run.summary.get("started", ""))[:16].replace("T", " "),
+            run.directory,
+        )
+        console.print(line(*cells), markup=False, soft_wrap=True)
+
+
+def pair(first: runs.Run, second: runs.Run, console: Console) -> None:
+    """Two runs side by side: the settings that differ, then the metrics."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, run in (("A", first), ("B", second)):
+        console.print(f"{heading}  {run.directory}", markup=False, soft_wrap=True)
+    for heading in ("", "A", "B"):
+        table.add_column(heading, overflow="fold")
+    configs = [flat(run.config) for run in (first, second)]
+    for name in differing(configs):
+        table.add_row(Text(name), *(Text(str(config.get(name, wording.NOTHING))) for config in configs))
+    if not differing(configs):
+        table.add_row("configuration", "the same", "the same")
+    table.add_row()
+    metrics = [_metrics(run) for run in (first, second)]
+    for name in metrics[0]:
+        table.add_row(name, *(Text(cells[name]) for cells in metrics))
+    console.print(table)
+
+
+def _metrics(run: runs.Run) -> dict[str, str]:
+    final, best, seconds = (run.summary.get(name) or {} for name in ("final", "best", "seconds"))
+
+    def cell(values: Mapping[str, float], name: str, digits: int) -> str:
+        value = values.get(name)
+        return wording.NOTHING if value is None else f"{value:.{digits}f}"
+
+    return {
+        "status": run.summary["status"],
+        "test accuracy": cell(final, "val_accuracy", 4),
+        "best test accuracy": cell(best, "val_accuracy", 4),
+        "test loss": cell(final, "val_loss", 4),
+        "training loss": cell(final, "loss", 4),
+        "steps": str(run.summary.get("steps", wording.NOTHING)),
+        "training seconds": cell(seconds, "training", 1),
+        "seconds in all": cell(seconds, "total", 1),
+    }

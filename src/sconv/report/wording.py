@@ -1,0 +1,118 @@
+"""How the report's numbers read, the same on the terminal, in Markdown and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sconv.report.comparison import Row
+from sconv.report.groups import Group
+from sconv.report.statistics import Difference, Factor, Reach, Spread, spread
+
+NOTHING = "-"
+
+OUTCOME: dict[str, Callable[[Row], str]] = {
+    "group": lambda row: row.group.label + (" *" if row.is_baseline else ""),
+    "runs": lambda row: counts(row.group),
+    "final acc %": lambda row: percent(row.final),
+    "best acc %": lambda row: percent(row.best),
+    "steps": lambda row: amount(row.steps),
+    "seconds": lambda row: amount(row.seconds),
+    "images/s": lambda row: amount(row.images_per_second, deviation=False),
+}
+SPEED: dict[str, Callable[[Row], str]] = {
+    "group": OUTCOME["group"],
+    "reached": lambda row: reached(row.reach.get("step")),
+    "steps": lambda row: cost(row.reach.get("step")),
+    "epochs": lambda row: cost(row.reach.get("epoch")),
+    "seconds": lambda row: cost(row.reach.get("seconds")),
+    "factor (steps)": lambda row: times(row, "step"),
+    "factor (seconds)": lambda row: times(row, "seconds"),
+}
+GAIN: dict[str, Callable[[Row], str]] = {
+    "group": OUTCOME["group"],
+    "% points": lambda row: NOTHING if row.gain is None else f"{100 * row.gain.mean:+.2f}",
+    "95 % interval": lambda row: points(row.gain),
+    "p (Welch)": lambda row: significance(row.gain),
+}
+# One wide table for the files, where names must not repeat; what people look for first stands first.
+EVERYTHING: dict[str, Callable[[Row], str]] = {
+    "group": OUTCOME["group"],
+    "runs": OUTCOME["runs"],
+    "final acc %": OUTCOME["final acc %"],
+    "factor (steps)": SPEED["factor (steps)"],
+    "factor (seconds)": SPEED["factor (seconds)"],
+    "reached": SPEED["reached"],
+    "steps to target": SPEED["steps"],
+    "epochs to target": SPEED["epochs"],
+    "seconds to target": SPEED["seconds"],
+    "best acc %": OUTCOME["best acc %"],
+    "steps": OUTCOME["steps"],
+    "seconds": OUTCOME["seconds"],
+    "images/s": OUTCOME["images/s"],
+    "difference, % points": GAIN["% points"],
+    "95 % interval": GAIN["95 % interval"],
+    "p (Welch)": GAIN["p (Welch)"],
+}
+
+
+def percent(spread: Spread | None) -> str:
+    """A share as a percentage: 91.23 ±0.21."""
+    if spread is None:
+        return NOTHING
+    return f"{100 * spread.mean:.2f}" + ("" if spread.std is None else f" ±{100 * spread.std:.2f}")
+
+
+def amount(spread: Spread | None, deviation: bool = True) -> str:
+    """A cost with about three digits: 1,250 ±125, 12.3 ±0.4; no deviation where it is nought."""
+    if spread is None:
+        return NOTHING
+    digits = 0 if spread.mean >= 100 or (_whole(spread.mean) and not spread.std) else 1 if spread.mean >= 1 else 3
+    text = f"{spread.mean:,.{digits}f}"
+    return f"{text} ±{spread.std:,.{digits}f}" if deviation and spread.std else text
+
+
+def cost(reach: Reach | None) -> str:
+    """What those that reached the target spent until then; how many never did stands in the column `reached`."""
+    if reach is None or not reach.costs:
+        return NOTHING
+    return amount(spread(reach.reached)) if reach.reached else "never"
+
+
+def reached(reach: Reach | None) -> str:
+    """How many seeds reached the target: 3 of 5."""
+    return f"{len(reach.reached)} of {len(reach.costs)}" if reach and reach.costs else NOTHING
+
+
+def times(row: Row, unit: str) -> str:
+    """A factor and its interval: 3.60 [2.90, 4.40]; ≥ for a lower bound."""
+    return "1" if row.is_baseline else ratio(row.factors.get(unit))
+
+
+def ratio(factor: Factor | None) -> str:
+    if factor is None or factor.value is None:
+        return NOTHING
+    interval = "" if factor.low is None else f" [{factor.low:.2f}, {factor.high:.2f}]"
+    return f"{'≥' if factor.at_least else ''}{factor.value:.2f}{interval}"
+
+
+def points(difference: Difference | None) -> str:
+    """The interval of a difference of accuracies in percentage points: [+0.80, +1.60]."""
+    if difference is None or difference.low is None or difference.high is None:
+        return difference.said if difference else NOTHING
+    return f"[{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
+
+
+def significance(difference: Difference | None) -> str:
+    if difference is None or difference.p is None:
+        return NOTHING
+    return "<0.001" if difference.p < 0.001 else f"{difference.p:.3f}"
+
+
+def counts(group: Group) -> str:
+    """How many runs ended how: 5, or 4, 1 diverged."""
+    others = [f"{count} {status}" for status, count in sorted(group.statuses.items()) if status != "finished"]
+    return ", ".join([str(len(group.finished)), *others])
+
+
+def _whole(value: float) -> bool:
+    return float(value).is_integer()

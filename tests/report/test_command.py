@@ -1,0 +1,122 @@
+"""python -m sconv.report, as its user sees it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import fabricate
+from sconv.report.__main__ import main
+
+HEAVY = ("tensorflow", "keras", "matplotlib", "pandas", "bokeh", "scipy.stats", "tensorboard", "hydra")
+
+
+@pytest.fixture(autouse=True)
+def eighty_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    root = fabricate.sweep(tmp_path_factory.mktemp("sweep"), seeds=4, epochs=20)
+    fabricate.run(root / "8-x", [0.1] * 20, seed=9, schedule="onecycle", ends=fabricate.DivergedError("nan"))
+    return root
+
+
+def test_the_table_fits_80_columns_and_hides_nothing(sweep, capsys):
+    assert main([str(sweep), "--no-files"]) == 0
+    printed = capsys.readouterr().out
+    lines = printed.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("·")) <= 80
+    assert "…" not in printed
+    assert "4, 1 diverged" in printed
+    assert "· onecycle: 1 of 5 never reached it" in lines
+    assert not (sweep / "report").exists()
+
+
+def test_the_table_imports_nothing_that_takes_its_time(sweep):
+    code = (
+        "import sys; from sconv.report.__main__ import main\n"
+        f"main([{str(sweep)!r}, '--no-files']); main([{str(sweep)!r}, '--list'])\n"
+        f"sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.stderr.strip(), ran.returncode) == ("", 0)
+
+
+def test_the_files_are_written_without_tensorflow(sweep, tmp_path):
+    code = (
+        "import sys; from sconv.report.__main__ import main\n"
+        f"main([{str(sweep)!r}, '--out', {str(tmp_path)!r}])\n"
+        "sys.exit(' '.join(name for name in ('tensorflow', 'keras') if name in sys.modules) or 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.stderr.strip(), ran.returncode) == ("", 0)
+    names = {"report.md", "report.csv", "report.html", "schedules.png", "curves.png", "time_to_target.png"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_the_files_go_where_the_runs_are(tmp_path, monkeypatch, capsys):
+    fabricate.run(tmp_path / "sweep/0", [0.5, 0.6])
+    fabricate.run(tmp_path / "sweep/1", [0.5, 0.6], seed=1)
+    monkeypatch.chdir(tmp_path)
+    assert main(["sweep"]) == 0
+    assert (tmp_path / "sweep/report/report.html").is_file()
+    assert "sweep/report/report.md" in capsys.readouterr().out
+    # Any mixture of run folders; and a second report does not take the first for a run.
+    assert main(["sweep/0", "sweep/1"]) == 0
+    assert main(["sweep", "--no-files"]) == 0
+
+
+def test_list_has_a_line_a_run(sweep, capsys):
+    assert main(["--list", str(sweep)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["status", "schedule"]
+    assert len(lines) == 1 + 9
+    assert lines[1].split()[:2] == ["finished", "baseline"]
+    assert lines[-1].split()[:4] == ["diverged", "onecycle", "10.00", "40.0"]
+    assert lines[-1].endswith(str(sweep / "8-x"))
+
+
+def test_list_names_what_it_cannot_read(tmp_path, capsys):
+    fabricate.run(tmp_path / "0", [0.5])
+    (fabricate.run(tmp_path / "1", [0.5]) / "summary.json").write_text("{")
+    assert main(["--list", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2
+    assert "1: not a run's" in printed.err
+
+
+def test_compare_shows_the_settings_that_differ_and_the_metrics(tmp_path, capsys):
+    one = fabricate.run(tmp_path / "one", [0.5, 0.6])
+    other = fabricate.run(tmp_path / "other", [0.5, 0.75], seed=3, schedule="onecycle", settings={"lr_max": 0.4})
+    assert main(["--compare", str(one), str(other)]) == 0
+    cells = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert cells[0] == ["A", str(one)]
+    assert ["lr_max", "0.1", "0.4"] in cells
+    assert ["seed", "0", "3"] in cells
+    assert ["schedule._target_", "sconv.schedules.baseline", "sconv.schedules.onecycle"] in cells
+    assert ["test", "accuracy", "0.6000", "0.7500"] in cells
+    assert not any(line[0] == "epochs" for line in cells)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{root}/nowhere"], "sconv: report: {root}/nowhere is no directory"),
+        (["{root}"], "sconv: report: no runs in {root}"),
+        (["--list", "{root}"], "sconv: report: no runs in {root}"),
+        (["--compare", "{root}", "{root}"], "sconv: compare: got {root}, expected a run directory"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(tmp_path, capsys, arguments, said):
+    assert main([argument.format(root=tmp_path) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith(said.format(root=tmp_path))
+
+
+def test_a_target_that_is_no_accuracy_is_refused(sweep, capsys):
+    assert main([str(sweep), "--target", "90"]) == 2
+    assert capsys.readouterr().err == "sconv: target: got 90.0, expected a finite number above 0 and of at most 1\n"

@@ -1,0 +1,132 @@
+"""The statistics, against numbers worked out by hand, SciPy's own tests, and simulations with a known factor."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sconv.report.statistics import Reach, difference, factor, first_at_or_above, spread
+
+
+def test_spread_has_the_divisor_n_less_one():
+    # Deviations -2, 0, 2: 8 / 2 = 4, root 2.
+    found = spread([0.90, 0.92, 0.94])
+    assert (found.mean, found.std, found.n) == (pytest.approx(0.92), pytest.approx(0.02), 3)
+
+
+def test_one_value_has_no_deviation_and_none_no_spread():
+    assert spread([0.9]).std is None
+    assert spread([]) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "cost"),
+    [(0.5, 100), (0.75, 200), (0.8, 200), (0.81, 400), (0.9, 400), (0.91, None)],
+)
+def test_a_target_is_reached_at_the_first_evaluation_at_or_above_it(target, cost):
+    # The dip at 300 does not matter, and nothing between two evaluations is made up.
+    accuracies, steps = np.array([0.6, 0.8, 0.7, 0.9]), np.array([100, 200, 300, 400])
+    assert first_at_or_above(accuracies, steps, target) == cost
+
+
+def test_a_target_that_was_an_accuracy_is_reached_by_it_after_nine_digits():
+    assert first_at_or_above(np.array([float(f"{1 / 3:.9g}")]), np.array([7]), 1 / 3) == 7
+
+
+def test_the_factor_is_the_ratio_of_the_mean_costs():
+    # (400 + 380 + 420) / 3 = 400 and (90 + 110 + 100) / 3 = 100.
+    found = factor(Reach((400, 380, 420)), [500] * 3, Reach((90, 110, 100)))
+    assert found.value == pytest.approx(4.0)
+    assert found.low < 4.0 < found.high
+    assert not found.at_least
+    assert found.said == ""
+
+
+def test_baseline_seeds_that_never_reach_it_count_with_all_they_spent_and_make_a_lower_bound():
+    # (400 + 500 + 500) / 3 over 100.
+    found = factor(Reach((400, None, None)), [500] * 3, Reach((90, 110, 100)))
+    assert found.value == pytest.approx(14 / 3)
+    assert found.at_least
+    assert found.said == "2 of 3 baseline seeds never reached it"
+
+
+def test_a_group_with_a_seed_that_never_reaches_it_has_no_factor():
+    found = factor(Reach((400, 380, 420)), [500] * 3, Reach((90, None, 100)))
+    assert (found.value, found.low, found.high) == (None, None, None)
+    assert found.said == "1 of 3 never reached it"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "group", "said"),
+    [
+        ((400,), (100, 110, 120), "1 seed: no interval (needs 3)"),
+        ((400, 420), (100, 110, 120), "2 seeds: no interval (needs 3)"),
+        ((400, 400, 400), (100, 100, 100), "every seed alike: no interval"),
+        ((400, 400, 400), (100, 100, 120), "too few different readings: no interval"),
+    ],
+)
+def test_no_interval_is_made_up_where_seeds_are_too_few_or_too_alike(baseline, group, said):
+    found = factor(Reach(baseline), [500] * len(baseline), Reach(group))
+    assert found.value == pytest.approx(np.mean(baseline) / np.mean(group))
+    assert (found.low, found.high) == (None, None)
+    assert found.said == said
+
+
+def test_the_interval_is_the_same_each_time_and_turns_with_the_comparison():
+    one, other = (400, 360, 450, 380, 410), (100, 120, 90, 105, 99)
+    forth = factor(Reach(one), [500] * 5, Reach(other))
+    assert forth == factor(Reach(one), [500] * 5, Reach(other))
+    back = factor(Reach(other), [500] * 5, Reach(one))
+    assert (1 / back.high, 1 / back.low) == (pytest.approx(forth.low, rel=0.05), pytest.approx(forth.high, rel=0.05))
+
+
+def _curves(random, n, time_constant, deviation):
+    """Test accuracies of n seeds, rising at a pace of their own whose mean is `time_constant` evaluations."""
+    shape = 1 / deviation**2
+    paces = time_constant * random.gamma(shape, 1 / shape, n)
+    return 1 - np.exp(-np.arange(1, 2 + 6 * time_constant) / paces[:, None])
+
+
+@pytest.mark.parametrize(
+    ("n", "deviations", "seed"),
+    [(5, (0.1, 0.1), 0), (5, (0.15, 0.3), 1), (8, (0.2, 0.1), 2)],
+    ids=["five seeds", "five seeds, unequal spread", "eight seeds"],
+)
+def test_the_95_percent_interval_holds_the_true_factor_in_95_of_100_simulated_comparisons(n, deviations, seed):
+    # A seed reaches 1 - 1/e after as many evaluations as its pace, rounded up: the means are 160.5 and 40.5.
+    random, true, target, covered = np.random.default_rng(seed), 160.5 / 40.5, 1 - np.exp(-1), 0
+    for _ in range(1000):
+        reach = []
+        for time_constant, deviation in zip((160, 40), deviations, strict=True):
+            curves = _curves(random, n, time_constant, deviation)
+            evaluations = np.arange(1, curves.shape[1] + 1)
+            reach.append(Reach(tuple(first_at_or_above(curve, evaluations, target) for curve in curves)))
+        assert reach[0].never == reach[1].never == 0
+        found = factor(reach[0], [1000] * n, reach[1])
+        covered += found.low <= true <= found.high
+    assert 930 <= covered <= 970
+
+
+@pytest.mark.parametrize(
+    ("group", "baseline"),
+    [
+        ([0.95, 0.96, 0.94], [0.90, 0.93, 0.91]),
+        ([0.5, 0.7], [0.6, 0.61, 0.62, 0.66]),
+        ([0.9, 0.91, 0.9], [0.8, 0.7, 0.9]),
+    ],
+)
+def test_the_difference_is_welchs_test(group, baseline):
+    expected = stats.ttest_ind(group, baseline, equal_var=False)
+    interval = expected.confidence_interval(0.95)
+    found = difference(group, baseline)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
+    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    assert found.mean == pytest.approx(np.mean(group) - np.mean(baseline))
+
+
+@pytest.mark.parametrize(
+    ("group", "baseline", "said"),
+    [([0.9], [0.8, 0.7], "one seed: no test"), ([0.9, 0.9, 0.9], [0.8, 0.8, 0.8], "every seed alike: no test")],
+)
+def test_no_test_is_made_up(group, baseline, said):
+    found = difference(group, baseline)
+    assert (found.low, found.high, found.p, found.said) == (None, None, None, said)

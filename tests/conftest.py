@@ -1,0 +1,96 @@
+"""Runs for the tests: in this process where that will do, as a command of their own where it will not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+
+from sconv import config
+
+# Seconds at most for a command: many times what it takes, so that a busy machine fails no test.
+PATIENCE = 300
+TINY = (
+    "dataset=synthetic",
+    "dataset.shape=[6,6,1]",
+    "dataset.classes=4",
+    "dataset.train_size=80",
+    "dataset.test_size=20",
+    "model=mlp",
+    "model.hidden=[16]",
+    "epochs=2",
+    "batch_size=8",
+)
+
+
+def _compose(*overrides: str, hydra: bool = False) -> DictConfig:
+    config.register()
+    with initialize_config_dir(str(config.CONF), version_base="1.3"):
+        return hydra_compose("config", list(overrides), return_hydra_config=hydra)
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., DictConfig]:
+    """compose(*overrides): the configuration of `python -m sconv *overrides`."""
+    return _compose
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """train(*overrides): train something tiny in this process; returns its run directory, also after an error."""
+
+    def run(*overrides: str, into: Path | None = None) -> Path:
+        from sconv.training import train as task
+
+        directory = into or tmp_path_factory.mktemp("run")
+        # TensorFlow may already run here, with a number of threads that can no longer be chosen.
+        device = ("++device._target_=builtins.dict", f"hydra.runtime.output_dir={directory}", "+hydra.mode=RUN")
+        cfg = _compose(*TINY, *device, *overrides, hydra=True)
+        HydraConfig.instance().set_config(cfg)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        try:
+            task(cfg)
+        finally:
+            HydraConfig.instance().cfg = None
+        return directory
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_run(train: Callable[..., Path]) -> Path:
+    """The directory of one tiny run that went well, 20 updates in 2 epochs; only to be looked at."""
+    return train("lr_max=0.2", "name=tiny")
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """The environment of a user who has set nothing."""
+    ours = ("HYDRA_FULL_ERROR", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+@pytest.fixture
+def command(environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """command(*arguments, **environment): `python -m sconv` in an empty folder, tmp_path."""
+
+    def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "sconv", *arguments],
+            cwd=tmp_path,
+            env={**environment, **extra},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    return run

@@ -10,6 +10,7 @@ model.keras    the trained model
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -56,22 +57,24 @@ class RunWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is None:
-            status = "finished"
-        elif isinstance(error, KeyboardInterrupt):
-            status = "interrupted"
-        else:
+            self._close()
+            self.record(status="finished")
+            return
+        status = "interrupted"
+        if not isinstance(error, KeyboardInterrupt):
+            told = checks.user_error(error) or error
             status = getattr(error, "status", "failed")
-            self.summary["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
-        for writer in self._events.values():
-            writer.close()
-        self.record(status=status)
+            self.summary["error"] = f"{type(told).__name__}: {told}".splitlines()[0]
+        # On a full disk these fail too; what is told is the first error.
+        with contextlib.suppress(Exception):
+            self._close()
+        with contextlib.suppress(OSError):
+            self.record(status=status)
 
     def record(self, **fields: Any) -> None:
         """Add to summary.json; it is replaced in one move, never half-written."""
         self.summary.update(fields)
-        temporary = self.directory / ".summary.json.tmp"
-        temporary.write_text(json.dumps(self.summary, indent=2, default=_plain) + "\n")
-        os.replace(temporary, self.directory / "summary.json")
+        _write_summary(self.directory, self.summary)
 
     def steps(self, first: int, rates: np.ndarray, momenta: np.ndarray | None, losses: np.ndarray) -> None:
         """Add the updates from number `first` on: learning rate, momentum (None: left alone) and loss of each."""
@@ -124,6 +127,10 @@ class RunWriter:
         status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
         self._summary_event(hparams.session_end_pb(status))
 
+    def _close(self) -> None:
+        for writer in self._events.values():
+            writer.close()
+
     def flush(self) -> None:
         """Let a TensorBoard that is watching see what was written so far."""
         for writer in self._events.values():
@@ -151,6 +158,23 @@ class RunWriter:
 
             self._events[name] = EventFileWriter(str(self.directory / name), max_queue_size=1000)
         return self._events[name]
+
+
+def note_error(directory: Path, said: str) -> None:
+    """Leave the one line that was said about a run's error in its summary, also where it ended before it had one."""
+    with contextlib.suppress(OSError):
+        path = directory / "summary.json"
+        summary = read_summary(directory) if path.is_file() else {"status": "failed"}
+        _write_summary(directory, {**summary, "error": said})
+
+
+def _write_summary(directory: Path, summary: Mapping[str, Any]) -> None:
+    # JSON knows no NaN: what is not a number is null.
+    text = json.dumps(summary, default=_plain)
+    plain = json.loads(text, parse_constant=lambda _: None)
+    temporary = directory / ".summary.json.tmp"
+    temporary.write_text(json.dumps(plain, indent=2) + "\n")
+    os.replace(temporary, directory / "summary.json")
 
 
 def read_summary(directory: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import sys
@@ -9,19 +10,22 @@ import traceback
 import warnings
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_method
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import complaints, config, sweeps
+from sconv import checks, complaints, config, sweeps
 
 log = logging.getLogger("sconv")
 
 
-# What went wrong in the one job of a run that is no sweep. Raised through Hydra it would be told twice.
-_failure: list[Exception] = []
+# What went wrong in the job of a run that is no sweep, and its settings. Raised through Hydra it would be told twice.
+_failure: list[tuple[Exception, complaints.Settings]] = []
+# Of these Hydra takes one at a time.
+_COMMANDS = ("run", "multirun", "cfg", "info", "shell_completion")
 
 
 def job(cfg: DictConfig) -> None:
@@ -32,13 +36,26 @@ def job(cfg: DictConfig) -> None:
         print(f"finished before: {before.name}")
         return
     try:
+        config.judge(cfg)
+        if cfg.resume_sweep and not in_sweep:
+            raise checks.SettingError(
+                f"resume_sweep: got {cfg.resume_sweep!r} without -m, expected the sweep's command"
+            )
+    except checks.UserError as error:
+        if in_sweep:
+            raise
+        _failure.append((error, {}))
+        return
+    try:
         get_method(cfg.task._target_)(cfg)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)
+        settings = OmegaConf.to_container(cfg, resolve=False)
+        assert isinstance(settings, dict)
         if in_sweep:
-            _complain(error)
+            _complain(error, settings)
         else:
-            _failure.append(error)
+            _failure.append((error, settings))
     if in_sweep:
         print(sweeps.progress(hydra_config.job.num + 1), end="")
 
@@ -48,12 +65,17 @@ def main() -> None:
     wants_trace = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors on instead of printing them
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no news of its own
     warnings.formatwarning = lambda message, *_, **__: str(message)
     config.register()
+    _failure.clear()
+    sweeps.started.clear()
     code = 0
+    settings: complaints.Settings = {}
     try:
+        _judge_options()
         hydra.main(version_base="1.3", config_path=str(config.CONF), config_name="config")(job)()
-        for error in _failure:
+        for error, settings in _failure:  # noqa: B007 - used by the handler
             raise error
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -61,15 +83,34 @@ def main() -> None:
     except Exception as error:
         if wants_trace:
             traceback.print_exc()
-        _complain(error)
+        _complain(error, settings)
         code = complaints.exit_code(error)
     for sweep in sweeps.started:
+        if not sweep.directory.exists() or code == complaints.USER_ERROR:
+            continue  # refused before its first job
         code = max(code, get_method(sweep.outcome)(sweep.directory, Console(highlight=False)))
     sys.exit(code)
 
 
-def _complain(error: BaseException) -> None:
-    print(f"sconv: {complaints.line(error)}", file=sys.stderr)
+def _judge_options() -> None:
+    """Refuse what Hydra's parser would refuse with a page on its usage."""
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        given, rest = parser.parse_known_args()
+    except argparse.ArgumentError as error:
+        raise checks.SettingError(f"{error.argument_name}: {error.message}; see --help") from error
+    if rest:
+        flags = [flag for flag in parser._option_string_actions if flag.startswith("--")]
+        hint = checks.nearest(rest[0], flags) if rest[0].startswith("-") else ", expected all name=value side by side"
+        raise checks.SettingError(f"{rest[0]}: not understood{hint}; see --help")
+    commands = [f"--{name}" for name in _COMMANDS if vars(given)[name]]
+    if len(commands) > 1:
+        raise checks.SettingError(f"{commands[0]}: got {' and '.join(commands)}, expected one of them")
+
+
+def _complain(error: BaseException, settings: complaints.Settings) -> None:
+    print(f"sconv: {complaints.line(error, settings)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

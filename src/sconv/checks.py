@@ -6,6 +6,7 @@ traceback; in Python it is a ValueError or a TypeError.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -25,6 +26,14 @@ class SettingTypeError(UserError, TypeError):
 
 class DataError(UserError, OSError):
     """A data file that is missing, damaged or not what it should be."""
+
+
+def user_error(error: BaseException) -> UserError | None:
+    """What the user can mend behind an error, where a library wrapped it; None where there is nothing of the kind."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__
+    return cause
 
 
 def number(
@@ -79,6 +88,12 @@ def choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         raise SettingError(f"{name}: got {shown(value)}, expected one of {', '.join(map(str, options))}")
     return value
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A hint at the name that was probably meant, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def shown(value: Any) -> str:

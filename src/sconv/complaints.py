@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
+import errno
 import re
-from collections.abc import Iterable, Iterator
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
@@ -14,39 +16,38 @@ from sconv import checks
 
 FAILED, USER_ERROR, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 
+Settings = Mapping[str, Any]
+
 _MENDABLE = (checks.UserError, HydraException, OmegaConfBaseException, OSError)
+# A folder for runs that cannot be written to, or no longer; TensorFlow says so in words.
+_UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOTDIR)
+_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
 def exit_code(error: BaseException) -> int:
     """2 for what the user can mend, 3 for a run that diverged, 1 for anything else."""
     if getattr(error, "status", None) == "diverged":
         return DIVERGED
-    return USER_ERROR if any(isinstance(cause, _MENDABLE) for cause in _causes(error)) else FAILED
+    mendable = any(isinstance(cause, _MENDABLE) or _unwritable(cause) for cause in _causes(error))
+    return USER_ERROR if mendable else FAILED
 
 
-def line(error: BaseException) -> str:
-    """The error in one line: the setting, what was received, what is allowed, as far as it is known."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, checks.UserError):
-            return _flat(str(cause))
-        if isinstance(cause, (ConfigKeyError, ConfigAttributeError)):
-            return _unknown_key(cause)
-        if isinstance(cause, ValidationError):
-            return _wrong_type(cause)
-        if isinstance(cause, MissingConfigException) and cause.options is not None:
-            return _unknown_option(cause)
+def line(error: BaseException, settings: Settings | None = None) -> str:
+    """The error in one line: the setting, what was received, what is allowed, as far as it is known.
+
+    `settings` are those of the job, not resolved: they tell which setting an argument was.
+    """
+    for cause in _causes(error):
+        for kind, words in _WORDS:
+            if isinstance(cause, kind) and (said := words(cause)):
+                return _flat(said if kind is not checks.UserError else _placed(said, error, settings or {}))
     if isinstance(error, InstantiationException):
-        return _not_instantiated(error)
+        return _flat(_not_instantiated(error, settings or {}))
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return _flat(f"{error.full_key}: {str(error).splitlines()[0]}")
     if isinstance(error, (HydraException, OmegaConfBaseException, OSError)) or hasattr(error, "status"):
         return _flat(str(error))
     return f"{type(error).__name__}: {_flat(str(error))}"
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """A hint at the name that was probably meant, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -56,44 +57,116 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
+def _placed(said: str, error: BaseException, settings: Settings) -> str:
+    """What a callable said of its argument, with the argument's place in the configuration before it.
+
+    An argument that reads a knob at the top, such as ${lr_max}, is known by the knob's name.
+    """
+    full = next((str(found) for cause in _causes(error) if (found := _called(cause))), "")
+    name = re.split(r"[\[:]", said, maxsplit=1)[0]
+    given = settings.get(full, {})
+    return f"{full}.{said}" if name in given and given[name] != f"${{{name}}}" else said
+
+
+def _called(error: BaseException) -> str:
+    """The setting whose callable was being called."""
+    found = re.search(r"full_key: (\S+)", str(error)) if isinstance(error, InstantiationException) else None
+    return found[1] if found else ""
+
+
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     full = str(error.full_key or error.key)
     prefix, _, key = full.rpartition(".")
+    if prefix == "hydra.runtime.choices":
+        return f"{key}: got nothing, expected one of its options"
     parent = error.parent_node
     names = [str(name) for name in parent] if isinstance(parent, DictConfig) else []
     dot = f"{prefix}." if prefix else ""
-    hint = nearest(key, names).replace("mean ", f"mean {dot}")
+    hint = checks.nearest(key, names).replace("mean ", f"mean {dot}")
     known = [name for name in names if not name.startswith("_") and name != "hydra"]
     listed = f", expected one of {', '.join(known)}" if known and not hint else ""
     return f"{full}: there is no such setting{hint}{listed}"
 
 
+_EXPECTED = {"Integer": "a whole number", "Float": "a number", "string": "a text", "Dict": "settings, with a _target_"}
+
+
 def _wrong_type(error: ValidationError) -> str:
-    expected = {"Integer": "a whole number", "Float": "a number", "String": "a text"}
-    found = re.match(r"Value '(.*)' of type '.*' could not be converted to (\w+)", str(error))
-    if found is None:
-        return _flat(str(error))
-    value, kind = found.groups()
-    return f"{error.full_key}: got {value!r}, expected {expected.get(kind, kind)}"
+    patterns = (
+        r"Value '(?P<value>.*)' of type '(?P<given>.*)' could not be converted to (?P<kind>\w+)",
+        r"Cannot convert '(?P<given>.*)' to (?P<kind>string): '(?P<value>.*)'",
+        r"Cannot assign (?P<given>)(?P<value>\w+) to (?P<kind>Dict)",
+    )
+    for found in (re.match(pattern, str(error), re.DOTALL) for pattern in patterns):
+        if found:
+            value = repr(found["value"]) if found["given"] == "str" else found["value"]
+            return f"{error.full_key}: got {value}, expected {_EXPECTED.get(found['kind'], found['kind'])}"
+    hints = typing.get_type_hints(error.object_type) if isinstance(error.object_type, type) else {}
+    expected = {int: "a whole number", float: "a number"}.get(hints.get(str(error.key)), "a value")
+    return f"{error.full_key}: got null, expected {expected}" if "not Optional" in str(error) else ""
 
 
 def _unknown_option(error: MissingConfigException) -> str:
+    if error.options is None:
+        return ""
     group, _, option = str(error.missing_cfg_file).rpartition("/")
-    options = sorted(error.options or ())
-    return f"{group}: got {option!r}, expected one of {', '.join(options)}{nearest(option, options)}"
+    options = sorted(error.options)
+    return f"{group}: got {option!r}, expected one of {', '.join(options)}{checks.nearest(option, options)}"
 
 
-def _not_instantiated(error: InstantiationException) -> str:
-    key = _flat(str(error)).rpartition("full_key: ")[2] if "full_key: " in str(error) else ""
+def _no_override(error: OverrideParseException) -> str:
+    what = str(error.message).splitlines()[0].partition("See https")[0]
+    return (
+        f"{error.override}: not understood, expected name=value; put a value with special characters in quotes ({what})"
+    )
+
+
+def _ambiguous(error: HydraException) -> str:
+    found = re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", str(error).splitlines()[0])
+    return f"{found[1]}: got {found[2]}, expected one value; -m tries each of several" if found else ""
+
+
+def _unwritable(error: BaseException) -> str:
+    """What is said of a folder for runs that cannot be written to; nothing of any other error."""
+    told, where = next((full for full in _FULL if full in str(error)), ""), None
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename
+        refused = error.errno in _UNWRITABLE or str(where).startswith(("/proc", "/dev"))
+        told = error.strerror if refused else ""
+    allowed = "expected a folder with room, by default outputs/ in the current one"
+    return f"hydra.run.dir: cannot write {where or 'the run'}: {told}; {allowed}" if told else ""
+
+
+def _not_instantiated(error: InstantiationException, settings: Settings) -> str:
+    key, cause, said = _called(error), error.__cause__, str(error)
     where = f"{key}: " if key else ""
-    cause = error.__cause__
-    if cause is not None:
-        argument = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
-        target = re.search(r"target '([^']+)'", str(error))
-        if argument and target:
-            return f"{where.removesuffix(': ')}.{argument[1]}: {target[1]} takes no such argument"
-        return f"{where}{type(cause).__name__}: {_flat(str(cause))}"
-    return where + _flat(str(error))
+    target = re.search(r"target '([^']+)'", said)
+    if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(cause)):
+        return f"{key}.{unknown[1]}: {target[1] if target else 'its target'} takes no such argument"
+    if missing := re.search(r"missing \d+ required .*: '(\w+)'", str(cause)):
+        return f"{key}.{missing[1]}: got nothing, {target[1] if target else 'its target'} needs it"
+    if unknown := re.search(r"Error loading '([^']+)'", f"{cause} {said}"):
+        return f"{key}._target_: got {unknown[1]!r}, expected the name of something that can be imported"
+    if cause is None:
+        return where + said.partition("full_key:")[0]
+    given = {name: value for name, value in settings.get(key, {}).items() if not name.startswith("_")}
+    blamed = [name for name in given if re.search(rf"\b{re.escape(name)}\b", str(cause))]
+    if len(blamed) == 1:
+        return f"{key}.{blamed[0]}: got {given[blamed[0]]!r}; {target[1] if target else 'its target'} says: {cause}"
+    return f"{where}{target[1] if target else 'its target'} says {type(cause).__name__}: {cause}"
+
+
+# What is said of an error, or of what caused it: the first that has words for it.
+_WORDS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
+    (checks.UserError, str),
+    (ConfigKeyError, _unknown_key),
+    (ConfigAttributeError, _unknown_key),
+    (ValidationError, _wrong_type),
+    (MissingConfigException, _unknown_option),
+    (OverrideParseException, _no_override),
+    (HydraException, _ambiguous),
+    (Exception, _unwritable),
+)
 
 
 def _flat(text: str) -> str:

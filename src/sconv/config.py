@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from sconv import checks
 
@@ -32,7 +32,7 @@ class Config:
     optimizer: Any = MISSING
     schedule: Any = MISSING
     device: Any = MISSING
-    loss: Any = MISSING
+    loss: dict[str, Any] = MISSING
     lr_max: float = MISSING
     epochs: int = MISSING
     batch_size: int = MISSING
@@ -49,6 +49,36 @@ def register() -> None:
     resolvers: dict[str, Callable[..., Any]] = {"pid": os.getpid, "what": _what, "folder": _folder, "sweep": _sweep}
     for name, function in resolvers.items():
         OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True)
+
+
+# What Keras's optimizers take without a word, or refuse only once it has started.
+_OF_OPTIMIZERS: dict[str, dict[str, float]] = {
+    **{name: {"at_least": 0, "below": 1} for name in ("momentum", "beta_1", "beta_2", "rho")},
+    **{name: {"above": 0} for name in ("learning_rate", "epsilon")},
+    "weight_decay": {"at_least": 0},
+}
+
+
+def judge(cfg: DictConfig) -> None:
+    """Refuse what no task can carry out, before anything is imported for it. Raises SettingError."""
+    _refuse_unread(cfg)
+    settings = OmegaConf.to_container(cfg.optimizer, resolve=False)
+    assert isinstance(settings, dict)
+    for name, bounds in _OF_OPTIMIZERS.items():
+        value = settings.get(name)
+        # A value read from elsewhere is judged there; one with a _target_ is built.
+        if isinstance(value, (int, float)) or (isinstance(value, str) and "${" not in value):
+            checks.number(f"optimizer.{name}", value, **bounds)
+
+
+def _refuse_unread(cfg: DictConfig) -> None:
+    """Refuse a setting that was added with + where it is none of ours and no other value reads it."""
+    known = [field.name for field in fields(Config)]
+    values = OmegaConf.to_yaml(cfg)
+    for name in map(str, cfg):
+        if name not in known and f"${{{name}" not in values:
+            hint = checks.nearest(name, known) or ", and nothing reads it"
+            raise checks.SettingError(f"{name}: there is no such setting{hint}")
 
 
 def _what(name: str | None, choices: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ model.keras    the trained model
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -56,15 +57,19 @@ class RunWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is None:
-            status = "finished"
-        elif isinstance(error, KeyboardInterrupt):
-            status = "interrupted"
-        else:
+            self._close()
+            self.record(status="finished")
+            return
+        status = "interrupted"
+        if not isinstance(error, KeyboardInterrupt):
+            told = checks.user_error(error) or error
             status = getattr(error, "status", "failed")
-            self.summary["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
-        for writer in self._events.values():
-            writer.close()
-        self.record(status=status)
+            self.summary["error"] = f"{type(told).__name__}: {told}".splitlines()[0]
+        # On a full disk these fail too; what is told is the first error.
+        with contextlib.suppress(Exception):
+            self._close()
+        with contextlib.suppress(OSError):
+            self.record(status=status)
 
     def record(self, **fields: Any) -> None:
         """Add to summary.json; it is replaced in one move, never half-written."""
@@ -123,6 +128,10 @@ class RunWriter:
 
         status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
         self._summary_event(hparams.session_end_pb(status))
+
+    def _close(self) -> None:
+        for writer in self._events.values():
+            writer.close()
 
     def flush(self) -> None:
         """Let a TensorBoard that is watching see what was written so far."""

@@ -151,8 +151,11 @@ def steps_per_execution(model: Any, stream: Any) -> int:
 def _save(model: Any, directory: Path) -> None:
     """Save model.keras in one move: complete or absent."""
     temporary = directory / ".saving.keras"
-    model.save(temporary)
-    os.replace(temporary, directory / "model.keras")
+    try:
+        model.save(temporary)
+        os.replace(temporary, directory / "model.keras")
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _outcome(epochs: list[dict[str, float]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 import warnings
+from typing import cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -50,8 +51,7 @@ def job(cfg: DictConfig) -> None:
         get_method(cfg.task._target_)(cfg)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)
-        settings = OmegaConf.to_container(cfg, resolve=False)
-        assert isinstance(settings, dict)
+        settings = cast(complaints.Settings, OmegaConf.to_container(cfg, resolve=False))
         if in_sweep:
             _complain(error, settings)
         else:

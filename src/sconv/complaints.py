@@ -102,7 +102,7 @@ def _wrong_type(error: ValidationError) -> str:
             value = repr(found["value"]) if found["given"] == "str" else found["value"]
             return f"{error.full_key}: got {value}, expected {_EXPECTED.get(found['kind'], found['kind'])}"
     hints = typing.get_type_hints(error.object_type) if isinstance(error.object_type, type) else {}
-    expected = {int: "a whole number", float: "a number"}.get(hints.get(str(error.key)), "a value")
+    expected = {int: "a whole number", float: "a number", str: "a text"}.get(hints.get(str(error.key), Any), "a value")
     return f"{error.full_key}: got null, expected {expected}" if "not Optional" in str(error) else ""
 
 

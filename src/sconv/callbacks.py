@@ -29,7 +29,9 @@ class ScheduleCallback(keras.callbacks.Callback):
     def __init__(self, schedule: Schedule, steps: float | None = None):
         super().__init__()
         if not isinstance(schedule, Schedule):
-            raise checks.SettingTypeError(f"schedule: got {schedule!r}, expected a sconv.schedules.Schedule")
+            raise checks.SettingTypeError(
+                f"schedule: got {checks.shown(schedule)}, expected a sconv.schedules.Schedule"
+            )
         self.schedule = schedule
         self.steps = None if steps is None else checks.integer("steps", steps, at_least=1)
         if self.steps is not None:

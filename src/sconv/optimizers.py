@@ -34,7 +34,7 @@ def attach(optimizer: keras.optimizers.Optimizer, schedule: Schedule, steps: int
     """
     driven = inner(optimizer)
     if not isinstance(schedule, Schedule):
-        raise checks.SettingTypeError(f"schedule: got {schedule!r}, expected a sconv.schedules.Schedule")
+        raise checks.SettingTypeError(f"schedule: got {checks.shown(schedule)}, expected a sconv.schedules.Schedule")
     detach(driven)
     _refuse_conflicts(driven)
     name = _momentum_name(driven, schedule)

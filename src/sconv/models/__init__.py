@@ -17,7 +17,7 @@ def image_shape(value: Any, smallest: int = 1) -> tuple[int, int, int]:
     shape = checks.integers("input_shape", value, at_least=1, example="[28, 28, 1]")
     if len(shape) != 3:
         raise checks.SettingError(
-            f"input_shape: got {value!r}, expected (height, width, channels), such as [28, 28, 1]"
+            f"input_shape: got {checks.shown(value)}, expected (height, width, channels), such as [28, 28, 1]"
         )
     height, width, channels = shape
     if min(height, width) < smallest:

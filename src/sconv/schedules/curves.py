@@ -173,5 +173,5 @@ class Schedule:
 def pair(name: str, value: Any, **bounds: float) -> Pair:
     """Two numbers, checked: where a phase begins and where it ends."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or len(value) != 2:
-        raise checks.SettingTypeError(f"{name}: got {value!r}, expected a pair of numbers [first, last]")
+        raise checks.SettingTypeError(f"{name}: got {checks.shown(value)}, expected a pair of numbers [first, last]")
     return checks.number(name, value[0], **bounds), checks.number(name, value[1], **bounds)

@@ -14,6 +14,8 @@ import os
 import sys
 from pathlib import Path
 
+ENVIRONMENT = dict(os.environ)
+
 
 def carry_out(case):
     from sconv import runs
@@ -22,8 +24,8 @@ def carry_out(case):
     folder = Path(case["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
-    os.environ.pop("HYDRA_FULL_ERROR", None)
-    os.environ.update(case.get("environment", {}))
+    os.environ.clear()
+    os.environ.update({**ENVIRONMENT, **case.get("environment", {})})
     sys.argv = ["sconv", *case["arguments"]]
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()

@@ -203,9 +203,7 @@ def test_the_trace_on_request(environment, tmp_path):
 def test_a_sweep_none_of_whose_jobs_can_go_well_says_so_of_each(environment, tmp_path):
     (result,) = carry_out([{"folder": str(tmp_path), "arguments": ["-m", "+zzz=1,2"]}], environment)
     assert result["code"] == 1
-    assert [line.startswith("sconv: zzz: there is no such setting") for line in result["err"].splitlines()] == [
-        True
-    ] * 2
+    assert [line.startswith("sconv: zzz: there is no such setting") for line in result["err"].splitlines()] == [True] * 2
     assert result["statuses"] == ["failed", "failed"]
 
 

@@ -24,6 +24,8 @@ from sconv.schedules import Schedule
 
 log = logging.getLogger(__name__)
 
+SLOW = 0.05
+
 
 def train(cfg: DictConfig) -> None:
     """task=train: train one model and leave a run directory."""
@@ -137,14 +139,15 @@ def steps_per_execution(model: Any, stream: Any) -> int:
     """About a second of training for each return to Python, at least ten returns an epoch; a power of two.
 
     A training step costs about three forward passes; a forward pass is timed outside a compiled function, which
-    overrates small models a little.
+    overrates small models a little. One that takes SLOW seconds hides the return by itself: several of them in a
+    loop would only take longer to compile.
     """
     images, _ = next(iter(stream.batches))
     model(images)
     began = time.perf_counter()
     model(images)
     step = 3 * (time.perf_counter() - began)
-    most = max(1.0, min(1.0 / step, stream.steps_per_epoch / 10))
+    most = 1.0 if step > SLOW else max(1.0, min(1.0 / step, stream.steps_per_epoch / 10))
     return 2 ** int(math.log2(most))
 
 

@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import complaints, config, sweeps
+from sconv import complaints, config, contracts, sweeps
 
 log = logging.getLogger("sconv")
 
@@ -32,6 +32,7 @@ def job(cfg: DictConfig) -> None:
         print(f"finished before: {before.name}")
         return
     try:
+        contracts.drop_leftovers(cfg, HydraConfig.get().overrides.task)
         get_method(cfg.task._target_)(cfg)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)

@@ -142,6 +142,6 @@ def test_float_images_stay_float(name):
     ],
 )
 def test_what_cannot_be_is_one_line(make, images, labels):
-    with pytest.raises((checks.SettingError, checks.SettingTypeError), match="got .*expected ") as caught:
+    with pytest.raises((checks.SettingError, checks.SettingTypeError), match=r"got .*expected ") as caught:
         augmented(make(), images=images, labels=labels)
     assert "\n" not in str(caught.value)

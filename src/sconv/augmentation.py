@@ -1,6 +1,7 @@
 """Augmentation of training batches: the same for the same key, a whole batch at a time.
 
-Each function here returns one: (images [batch, height, width, channels], labels, key [2]) -> (images, labels). is a function of (seed, step). Images keep their range, and their type where nothing is mixed.
+Each function here returns one: (images [batch, height, width, channels], labels, key [2]) -> (images, labels). The key
+is a function of (seed, step). Images keep their range, and their type where nothing is mixed.
 """
 
 from __future__ import annotations

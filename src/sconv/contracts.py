@@ -33,13 +33,13 @@ def drop_leftovers(cfg: DictConfig, overrides: Sequence[str]) -> None:
     command line gives itself stays, to be refused where it is not known.
     """
     given = {override.lstrip("+~").partition("=")[0] for override in overrides}
-    for group, settings in cfg.items():
+    for group in map(str, cfg):
         if f"{group}._target_" in given:
-            known = {*_parameters(settings._target_), *PARTS}
-            left = [key for key in settings if key not in known and not str(key).startswith("_")]
+            settings = cfg[group]
+            known = {*_parameters(settings._target_), *PARTS, "_target_"}
             with open_dict(settings):
-                for key in left:
-                    if f"{group}.{key}" not in given:
+                for key in [str(key) for key in settings]:
+                    if key not in known and f"{group}.{key}" not in given:
                         del settings[key]
 
 
@@ -49,10 +49,12 @@ def load_dataset(settings: DictConfig) -> Dataset:
     `classes`, `train_size` and `validation` hold for any dataset; a loader that has a parameter of that name and can
     make a given number itself gets the number. Raises SettingError, SettingTypeError, or what the loader raises.
     """
-    part = {name: OmegaConf.to_object(settings)[name] for name in PARTS if name in settings}
+    values = OmegaConf.to_container(settings, resolve=True)
+    assert isinstance(values, dict)
+    part: dict[str, Any] = {name: values[name] for name in PARTS if name in values}
     own = _parameters(settings._target_)
     theirs = [name for name, value in part.items() if type(value) is int and name in own]
-    kept = OmegaConf.masked_copy(settings, [name for name in settings if name not in PARTS or name in theirs])
+    kept = OmegaConf.masked_copy(settings, [str(name) for name in values if name not in PARTS or name in theirs])
     _check_call("dataset", kept, {})
     dataset = instantiate(kept, _convert_="all")
     check_dataset(dataset, settings._target_)

@@ -106,6 +106,7 @@ def test_digits_of_scikit_learn():
     assert found.train.images.max() == 255
     file = load_digits()
     images = (file.images * 255 / 16).round().astype(np.uint8)
+    images = (file.images * 255 / 16).round().astype(np.uint8)
     known = {image.tobytes(): label for image, label in zip(images, file.target, strict=True)}
     for split in (found.train, found.test):
         assert [known[image.tobytes()] for image in split.images[..., 0]] == split.labels.tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,7 +39,7 @@ def test_a_smaller_part_is_stratified_and_lies_in_a_larger_one():
         assert counts.sum() == size
         assert counts.max() - counts.min() <= 1
         assert (part.images[:, 0] // 400 == part.labels).all()  # each image still has its own label
-    for smaller, larger in zip(parts, parts[1:], strict=False):
+    for smaller, larger in itertools.pairwise(parts):
         assert ids(smaller) < ids(larger)
     again = select(made(), train_size=100).train
     assert np.array_equal(again.images, parts[2].images)

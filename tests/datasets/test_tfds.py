@@ -128,7 +128,7 @@ def test_what_cannot_be_is_one_line(data_dir, settings, said):
 
 
 def test_a_name_that_is_none(tmp_path):
-    with pytest.raises(checks.DataError, match="^dataset no_such_dataset: .*not found") as caught:
+    with pytest.raises(checks.DataError, match=r"^dataset no_such_dataset: .*not found") as caught:
         tfds.load("no_such_dataset", data_dir=str(tmp_path))
     assert "\n" not in str(caught.value)
 

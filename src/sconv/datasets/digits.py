@@ -14,7 +14,7 @@ def load() -> Dataset:
     """Load 1,438 train and 359 test digits, always the same ones, stratified.
 
     Images are uint8 [count, 8, 8, 1]: the file's 0 to 16, stretched to 0 to 255; labels int64 [count]. Source: the
-    test set of Alpaydin and Kaynak, "Optical recognition of handwritten digits" (UCI, 1998), as shipped in scikit-learn.
+    test set of Alpaydin and Kaynak, "Optical recognition of handwritten digits" (UCI, 1998), as in scikit-learn.
     """
     from sklearn.datasets import load_digits
 

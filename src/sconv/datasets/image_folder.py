@@ -81,7 +81,8 @@ def _splits(root: Path) -> dict[str, Path]:
 
 def _walk(root: Path, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The class and the path of each file below the class folders, and what lies beside them."""
-    images, strays = [], []
+    images: list[tuple[str, str]] = []
+    strays: list[tuple[str, str]] = []
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if _litter(entry.name):
             continue

@@ -38,7 +38,8 @@ def dataset(
         foreign = np.setdiff1d(values, known)
         if len(foreign):
             raise checks.DataError(
-                f"dataset {name}: {part} has classes that are not in train: {_listed(foreign)}; expected {_listed(known)}"
+                f"dataset {name}: {part} has classes that are not in train: {_listed(foreign)}; "
+                f"expected {_listed(known)}"
             )
         arrays[part] = Split(splits[part][0], np.searchsorted(known, values).astype(np.int64))
     if "test" not in arrays:
@@ -77,5 +78,5 @@ def _held_out(name: str, split: Split, share: float) -> tuple[Split, Split]:
     return split.take(train, split.labels[train]), split.take(test, split.labels[test])
 
 
-def _listed(values: Sequence[object]) -> str:
+def _listed(values: np.ndarray) -> str:
     return ", ".join(map(str, values[:10])) + (", ..." if len(values) > 10 else "")

@@ -42,8 +42,8 @@ def load(
     for part, (inputs, labels) in splits.items():
         if len(inputs) != np.size(labels):
             raise checks.DataError(
-                f"dataset npz: {file}: {part} has {len(inputs)} inputs and labels of shape {np.shape(labels)}, expected "
-                f"one label an input"
+                f"dataset npz: {file}: {part} has {len(inputs)} inputs and labels of shape {np.shape(labels)}, "
+                f"expected one label an input"
             )
     return labelled.dataset("npz", splits, class_names, test_share)
 

@@ -77,15 +77,18 @@ def _of_classes(dataset: Dataset, wanted: Any) -> Dataset:
     renamed = np.full(dataset.classes, -1, np.int64)
     renamed[labels] = np.arange(len(labels))
 
-    def narrowed(split: Split | Stream | None) -> Split | Stream | None:
-        if split is None:
-            return None
+    def narrowed(split: Split | Stream) -> Split | Stream:
         new = renamed[split.labels]
         rows = np.flatnonzero(new >= 0)
         return split.take(rows, new[rows])
 
-    parts = {part: narrowed(getattr(dataset, part)) for part in ("train", "test", "validation")}
-    return replace(dataset, class_names=tuple(dataset.class_names[label] for label in labels), **parts)
+    return Dataset(
+        dataset.name,
+        narrowed(dataset.train),
+        narrowed(dataset.test),
+        tuple(dataset.class_names[label] for label in labels),
+        None if dataset.validation is None else narrowed(dataset.validation),
+    )
 
 
 def _listed(wanted: Any) -> list[Any]:

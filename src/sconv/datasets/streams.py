@@ -50,9 +50,12 @@ class TrainingStream:
             folded = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), step]), 1)
             return augment(images, labels, folded)
 
-        shuffled = _shuffled_stream if isinstance(split, Stream) else _shuffled_split
-        batches = tf.data.Dataset.zip(shuffled(split, batch_size, key), tf.data.Dataset.range(1).flat_map(steps))
-        counted = batches.map(finish).apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
+        if isinstance(split, Stream):
+            shuffled = _shuffled_stream(split, batch_size, key)
+        else:
+            shuffled = _shuffled_split(split, batch_size, key)
+        numbered = tf.data.Dataset.zip(shuffled, tf.data.Dataset.range(1).flat_map(steps))
+        counted = numbered.map(finish).apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
         self.batches = counted.prefetch(tf.data.AUTOTUNE)
 
 
@@ -81,7 +84,7 @@ def _shuffled_stream(stream: Stream, batch_size: int, key: Callable[[], tf.Tenso
     buffer = min(stream.shuffle_buffer, stream.count)
 
     def order(_: tf.Tensor) -> tf.data.Dataset:
-        # A graph's own seed, in place of the process's: a shuffle is made of both, and wants to compare this one with 0.
+        # The graph's own seed in place of the process's: a shuffle is made of two, and compares ours with 0 otherwise.
         tf.compat.v1.set_random_seed(1)
         seed = tf.random.stateless_uniform([], key(), minval=None, maxval=None, dtype=tf.int64)
         return stream.examples().shuffle(buffer, seed=seed, reshuffle_each_iteration=False)

@@ -149,13 +149,20 @@ def test_a_loader_that_can_make_a_number_gets_it_and_a_list_still_selects():
         ("dataset", "my_package.data.load", {"size": 3}, "dataset: my_package.data.load.count. is called with size"),
         ("model", "my_package.data.load", {}, "model: my_package.data.load.count. is called with input_shape, classes"),
         ("model", "my_package.net.build", {"depth": 3}, "unexpected keyword argument 'depth'"),
+        (
+            "model",
+            "my_package.net.bild",
+            {},
+            "^model._target_: got my_package.net.bild, expected a function that can be",
+        ),
+        ("dataset", "absent.load", {}, "^dataset._target_: got absent.load, expected .*: No module named 'absent'"),
     ],
 )
-def test_a_wrong_signature_is_one_line(monkeypatch, group, target, extra, said):
+def test_a_wrong_signature_or_name_is_one_line(monkeypatch, group, target, extra, said):
     monkeypatch.syspath_prepend(PACKAGE)
     chosen = OmegaConf.create({"_target_": target, **extra})
     given = () if group == "dataset" else (dataset(), LOSS)
-    with pytest.raises(checks.SettingTypeError, match=said) as caught:
+    with pytest.raises((checks.SettingError, checks.SettingTypeError), match=said) as caught:
         {"dataset": contracts.load_dataset, "model": contracts.build_model}[group](chosen, *given)
     assert "\n" not in str(caught.value)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import logging
+import pkgutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sconv import checks
@@ -36,7 +37,7 @@ def drop_leftovers(cfg: DictConfig, overrides: Sequence[str]) -> None:
     for group in map(str, cfg):
         if f"{group}._target_" in given:
             settings = cfg[group]
-            known = {*_parameters(settings._target_), *PARTS, "_target_"}
+            known = {*_parameters(group, settings._target_), *PARTS, "_target_"}
             with open_dict(settings):
                 for key in [str(key) for key in settings]:
                     if key not in known and f"{group}.{key}" not in given:
@@ -52,7 +53,7 @@ def load_dataset(settings: DictConfig) -> Dataset:
     values = OmegaConf.to_container(settings, resolve=True)
     assert isinstance(values, dict)
     part: dict[str, Any] = {name: values[name] for name in PARTS if name in values}
-    own = _parameters(settings._target_)
+    own = _parameters("dataset", settings._target_)
     theirs = [name for name, value in part.items() if type(value) is int and name in own]
     kept = OmegaConf.masked_copy(settings, [str(name) for name in values if name not in PARTS or name in theirs])
     _check_call("dataset", kept, {})
@@ -64,13 +65,13 @@ def load_dataset(settings: DictConfig) -> Dataset:
 
 
 def training_size(settings: DictConfig) -> int:
-    """How many training examples `load_dataset` would leave, without loading where the loader's module tells TRAIN_SIZE.
+    """How many training examples `load_dataset` would leave; not loaded where the loader's module tells TRAIN_SIZE.
 
     Raises what `load_dataset` raises.
     """
-    function = get_object(settings._target_)
+    function = _function("dataset", settings._target_)
     told = vars(sys.modules[function.__module__]).get("TRAIN_SIZE")
-    if "train_size" in _parameters(settings._target_) and settings.train_size is not None:
+    if "train_size" in _parameters("dataset", settings._target_) and settings.train_size is not None:
         told = settings.train_size
     elif told is not None and settings.train_size is not None:
         told = min(told, checks.integer("train_size", settings.train_size))
@@ -180,7 +181,10 @@ def _note_imbalance(dataset: Dataset) -> None:
 
 def _check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None:
     """Raise an error that shows the signature where `_target_` cannot be called with the settings and what is given."""
-    function, arguments = get_object(settings._target_), [name for name in settings if not str(name).startswith("_")]
+    function, arguments = (
+        _function(group, settings._target_),
+        [name for name in settings if not str(name).startswith("_")],
+    )
     try:
         signature = inspect.signature(function)
     except ValueError:  # a built-in need not tell
@@ -195,11 +199,20 @@ def _check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None
         ) from error
 
 
-def _parameters(target: str) -> set[str]:
+def _parameters(group: str, target: str) -> set[str]:
     try:
-        return set(inspect.signature(get_object(target)).parameters)
+        return set(inspect.signature(_function(group, target)).parameters)
     except ValueError:
         return set()
+
+
+def _function(group: str, target: str) -> Any:
+    try:
+        return pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise checks.SettingError(
+            f"{group}._target_: got {target}, expected a function that can be imported: {error}"
+        ) from error
 
 
 def _kind(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ class Config:
     """The knobs and the groups; Hydra refuses a value of another type and a name that is not here."""
 
     task: Any = MISSING
-    dataset: Any = MISSING
+    # Which part of it; for any dataset, see sconv.contracts.load_dataset.
+    dataset: Any = field(default_factory=lambda: {"classes": None, "train_size": None, "validation": None})
+    augment: Any = MISSING
     model: Any = MISSING
     optimizer: Any = MISSING
     schedule: Any = MISSING
@@ -75,7 +77,7 @@ def judge(cfg: DictConfig, in_sweep: bool) -> None:
 
 def _refuse_unread(cfg: DictConfig) -> None:
     """Refuse a setting that was added with + where it is none of ours and no other value reads it."""
-    known = [field.name for field in fields(Config)]
+    known = [knob.name for knob in fields(Config)]
     values = OmegaConf.to_yaml(cfg)
     for name in map(str, cfg):
         if name not in known and f"${{{name}" not in values:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,11 @@ class Config:
     device: Any = MISSING
     loss: Any = MISSING
     lr_max: float = MISSING
+    # Its default may come with the optimizer, which is composed before config.yaml has its say.
+    weight_decay: float | None = None
+    l2: float | None = MISSING
+    decay_all: bool = MISSING
+    lr_factors: dict[str, float] = field(default_factory=dict)
     epochs: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING

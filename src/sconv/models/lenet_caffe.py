@@ -1,4 +1,4 @@
-"""LeNet as Caffe ships it, the MNIST network of Smith's papers: two 5x5 convolutions with max pooling, two dense layers."""
+"""LeNet as Caffe ships it, the MNIST network of Smith's papers: two 5x5 convolutions and two dense layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sconv.models import image_shape
 SMALLEST = 16
 
 
-def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 256) -> keras.Model:
+def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> keras.Model:
     """Build Caffe's LeNet, whose convolutions are linear; 431,080 parameters for 28x28x1 and ten classes.
 
     Takes raw images [batch, height, width, channels] of at least 16x16, gives probabilities [batch, classes] in

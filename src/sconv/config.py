@@ -46,6 +46,9 @@ class Config:
     steps_per_execution: Any = MISSING
     name: str | None = None
     resume_sweep: str | None = None
+    run: str | None = MISSING
+    images: str | None = MISSING
+    target_whitelist: list[str] = field(default_factory=list)
 
 
 def register() -> None:
@@ -56,8 +59,10 @@ def register() -> None:
         OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True)
 
 
-def _what(name: str | None, choices: Mapping[str, Any]) -> str:
-    """What a run is called: its name, else the options that matter most."""
+def _what(name: str | None, choices: Mapping[str, Any], run: str | None = None) -> str:
+    """What a run is called: its name, else what is done with another run, else the options that matter most."""
+    if run is not None:
+        return _folder([name or f"{choices['task']}-{Path(run).name}"])
     return _folder([name or "-".join(str(choices[group]) for group in ("schedule", "model", "dataset"))])
 
 

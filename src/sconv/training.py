@@ -37,6 +37,7 @@ def train(cfg: DictConfig) -> None:
             schedule, dataset, steps = _judge(cfg)
             device = instantiate(cfg.device, precision=cfg.precision)
         run.record(device=device, schedule=_resolved(schedule, steps), train_examples=len(dataset.train))
+        run.record(class_names=dataset.class_names)
         choices = {group: str(hydra.runtime.choices[group]) for group in ("schedule", "optimizer", "model", "dataset")}
         run.hparams({**choices, **_flat_knobs(cfg)})
         try:

@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import complaints, config, sweeps
+from sconv import complaints, config, contracts, sweeps
 
 log = logging.getLogger("sconv")
 
@@ -28,10 +28,11 @@ def job(cfg: DictConfig) -> None:
     """Carry out one task; in a sweep, one that fails leaves its status behind and lets the rest go on."""
     hydra_config = HydraConfig.get()
     in_sweep = hydra_config.mode == RunMode.MULTIRUN
-    if in_sweep and (before := sweeps.finished_before(cfg)):
-        print(f"finished before: {before.name}")
-        return
     try:
+        contracts.drop_leftovers(cfg, hydra_config.overrides.task)
+        if in_sweep and (before := sweeps.finished_before(cfg)):
+            print(f"finished before: {before.name}")
+            return
         get_method(cfg.task._target_)(cfg)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)

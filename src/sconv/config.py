@@ -27,7 +27,9 @@ class Config:
     """The knobs and the groups; Hydra refuses a value of another type and a name that is not here."""
 
     task: Any = MISSING
-    dataset: Any = MISSING
+    # Which part of it; for any dataset, see sconv.contracts.load_dataset.
+    dataset: Any = field(default_factory=lambda: {"classes": None, "train_size": None, "validation": None})
+    augment: Any = MISSING
     model: Any = MISSING
     optimizer: Any = MISSING
     schedule: Any = MISSING

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from sconv import plots, runs
+from sconv import contracts, plots, runs
 from sconv.datasets import updates
 
 WIDTH, LEFT = 100, 10  # of the picture in a terminal at most, and of the labels beside it
@@ -60,10 +60,8 @@ def sheet(directory: Path, console: Console) -> int:
 
 
 def _updates(cfg: DictConfig, name: str, epochs: int) -> int:
-    """Optimizer updates in so many epochs; a dataset that does not say its train_size is loaded for it."""
-    if "train_size" in cfg.dataset:
-        return updates(name, cfg.dataset.train_size, epochs, cfg.batch_size)
-    return updates(name, len(instantiate(cfg.dataset, _convert_="all").train), epochs, cfg.batch_size)
+    """Optimizer updates in so many epochs; a dataset that does not tell its size is loaded for it."""
+    return updates(name, contracts.training_size(cfg.dataset), epochs, cfg.batch_size)
 
 
 def _picture(console: Console, rates: np.ndarray, momenta: np.ndarray | None, knots: list[int], per_epoch: int) -> None:

@@ -16,13 +16,15 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import checks, devices, runs, sweeps
+from sconv import checks, contracts, devices, runs, sweeps
 from sconv.datasets import Dataset, updates
 from sconv.schedules import Schedule
 
 # Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
 
 log = logging.getLogger(__name__)
+
+GROUPS = ("schedule", "optimizer", "model", "dataset", "augment")  # what a run is compared by
 
 
 def train(cfg: DictConfig) -> None:
@@ -34,11 +36,14 @@ def train(cfg: DictConfig) -> None:
             fingerprint=sweeps.fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit()
         )
         with Console().status("starting"):
-            schedule, dataset, steps = _judge(cfg)
+            schedule = _judge(cfg)
+            # Before the data: a loader that uses TensorFlow starts it, and then the number of threads is fixed.
             device = instantiate(cfg.device, precision=cfg.precision)
+        dataset = contracts.load_dataset(cfg.dataset)
+        steps = _updates(cfg, schedule, dataset)
         run.record(device=device, schedule=_resolved(schedule, steps), train_examples=len(dataset.train))
         run.record(class_names=dataset.class_names)
-        choices = {group: str(hydra.runtime.choices[group]) for group in ("schedule", "optimizer", "model", "dataset")}
+        choices = {group: str(hydra.runtime.choices[group]) for group in GROUPS}
         run.hparams({**choices, **_flat_knobs(cfg)})
         try:
             _fit(cfg, run, schedule, dataset, steps)
@@ -50,20 +55,22 @@ def train(cfg: DictConfig) -> None:
     _report(run)
 
 
-def _judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
-    """The schedule, the data and the number of updates, with everything refused that would fail later."""
-    schedule = instantiate(cfg.schedule, _convert_="all")
-    epochs = checks.integer("epochs", cfg.epochs, at_least=1)
-    batch_size = checks.integer("batch_size", cfg.batch_size, at_least=1)
+def _judge(cfg: DictConfig) -> Schedule:
+    """The schedule, with everything refused that would fail later and that can be told without the data."""
+    checks.integer("epochs", cfg.epochs, at_least=1)
+    checks.integer("batch_size", cfg.batch_size, at_least=1)
     checks.integer("seed", cfg.seed)
     checks.choice("precision", cfg.precision, devices.PRECISIONS)
     if cfg.steps_per_execution != "auto":
         checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
-    with devices.quiet_start():  # some datasets come through Keras
-        dataset = instantiate(cfg.dataset, _convert_="all")
-    steps = updates(dataset.name, len(dataset.train), epochs, batch_size)
+    return instantiate(cfg.schedule, _convert_="all")
+
+
+def _updates(cfg: DictConfig, schedule: Schedule, dataset: Dataset) -> int:
+    """The number of optimizer updates, for which the schedule must have room."""
+    steps = updates(dataset.name, len(dataset.train), cfg.epochs, cfg.batch_size)
     schedule.sample(steps)
-    return schedule, dataset, steps
+    return steps
 
 
 def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Dataset, steps: int) -> None:
@@ -79,8 +86,10 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(cfg.seed)
-    model = instantiate(cfg.model, input_shape=dataset.input_shape, classes=dataset.classes, _convert_="all")
-    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed)
+    loss, augment = (instantiate(cfg[group], _convert_="all") for group in ("loss", "augment"))
+    model = contracts.build_model(cfg.model, dataset, loss)
+    depth, evaluation_size = contracts.label_depth(model, loss), max(cfg.batch_size, 250)
+    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
         per_execution = steps_per_execution(model, stream)
@@ -88,7 +97,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
     model.compile(
         optimizer=optimizer,
-        loss=instantiate(cfg.loss, _convert_="all"),
+        loss=loss,
         metrics=["accuracy"],
         steps_per_execution=per_execution,
     )
@@ -112,7 +121,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
             epochs=cfg.epochs,
             verbose=0,
             shuffle=False,  # the stream comes shuffled
-            validation_data=evaluation_batches(dataset.test, max(cfg.batch_size, 250)),
+            validation_data=evaluation_batches(dataset.watched, evaluation_size, depth),
             callbacks=[epoch_keeper, recorder, driver, clock, bar, *averaged],
         )
     except KeyboardInterrupt:
@@ -127,6 +136,9 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
         raise
     else:
         _save(model, run.directory)
+        if dataset.validation is not None:
+            batches = evaluation_batches(dataset.test, evaluation_size, depth)
+            run.record(test=model.evaluate(batches, verbose=0, return_dict=True))
     finally:
         bar.stop()
         done = driver.attachment.position if hasattr(driver, "attachment") else 0
@@ -187,6 +199,9 @@ def _report(run: runs.RunWriter) -> None:
     summary, console = run.summary, Console(highlight=False, soft_wrap=True)
     final, best, seconds = summary["final"], summary["best"], summary["seconds"]
     accuracy = f"{final['val_accuracy']:.4f} (best {best['val_accuracy']:.4f} in epoch {best['epoch']})"
+    if "test" in summary:
+        console.print(f"validation     {accuracy}")
+        accuracy = f"{summary['test']['accuracy']:.4f}"
     console.print(f"test accuracy  [bold]{accuracy}[/bold]")
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return

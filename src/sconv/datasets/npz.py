@@ -1,0 +1,79 @@
+"""Arrays in a NumPy .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sconv import checks
+from sconv.datasets import labelled
+from sconv.datasets.dataset import Dataset
+
+TRAIN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
+
+
+def load(
+    path: str,
+    train: Sequence[str] = TRAIN,
+    test: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    test_share: float = 0.2,
+) -> Dataset:
+    """Load the arrays that `train` and `test` name: (inputs, labels) each.
+
+    Inputs are [count, ...]; images without a channel axis get one, other numbers than uint8 become float32. Labels are
+    [count] or [count, 1], numbers or names. Without names for `test` it is x_test and y_test where the file has them,
+    else `test_share` of the training examples, stratified. Raises DataError or SettingError.
+    """
+    file = Path(path).expanduser()
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            pairs = _pairs(file, arrays.files, train, test)
+            splits = {part: (_inputs(arrays[inputs]), arrays[labels]) for part, (inputs, labels) in pairs.items()}
+    except checks.UserError:
+        raise
+    except (AttributeError, TypeError) as error:  # an .npy file is an array at once
+        raise checks.DataError(f"dataset npz: {file} holds one array without a name, expected an .npz file") from error
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise checks.DataError(f"dataset npz: cannot read {file}: {' '.join(str(error).split())}") from error
+    for part, (inputs, labels) in splits.items():
+        if len(inputs) != np.size(labels):
+            raise checks.DataError(
+                f"dataset npz: {file}: {part} has {len(inputs)} inputs and labels of shape {np.shape(labels)}, "
+                f"expected one label an input"
+            )
+    return labelled.dataset("npz", splits, class_names, test_share)
+
+
+def _pairs(
+    file: Path, present: Collection[str], train: Sequence[str], test: Sequence[str] | None
+) -> dict[str, tuple[str, str]]:
+    pairs = {"train": _pair("train", train)}
+    if test is not None:
+        pairs["test"] = _pair("test", test)
+    elif set(TEST) <= set(present):
+        pairs["test"] = TEST
+    missing = [name for pair in pairs.values() for name in pair if name not in present]
+    if missing:
+        raise checks.DataError(
+            f"dataset npz: {file} has no array {', '.join(missing)}, only {', '.join(present)}; "
+            f"set dataset.train and dataset.test to [inputs, labels]"
+        )
+    return pairs
+
+
+def _pair(setting: str, names: Sequence[str]) -> tuple[str, str]:
+    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) != 2:
+        raise checks.SettingTypeError(
+            f"{setting}: got {checks.shown(names)}, expected two names, such as [x_{setting}, y_{setting}]"
+        )
+    return str(names[0]), str(names[1])
+
+
+def _inputs(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.uint8:
+        array = array.astype(np.float32)
+    return array[..., np.newaxis] if array.ndim == 3 else array

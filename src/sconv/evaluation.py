@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sconv import checks, plots, runs
+from sconv.contracts import label_depth, load_dataset
 from sconv.datasets import Dataset
 from sconv.targets import trusted
 
@@ -51,7 +52,7 @@ def evaluate(cfg: DictConfig) -> None:
     instantiate(cfg.device, precision="float32")
     model = load_model(directory)
     dataset = _dataset(cfg, directory)
-    names = class_names(directory, model.output_shape[-1], dataset.class_names)
+    names = class_names(directory, model, dataset.class_names)
     result = _judge(model, dataset, names)
     _keep(Path(HydraConfig.get().runtime.output_dir), directory, dataset, result, names)
     _tell(result, dataset, names)
@@ -81,19 +82,30 @@ def load_model(directory: Path) -> Any:
         raise checks.DataError(f"run: {directory / 'model.keras'} cannot be loaded: {cause}") from error
 
 
-def class_names(directory: Path, outputs: int, otherwise: Sequence[str] = ()) -> list[str]:
-    """What the model's outputs are called: as its run tells, else as given, else by number."""
+def class_names(directory: Path, model: Any, otherwise: Sequence[str] = ()) -> list[str]:
+    """What the model's classes are called: as its run tells, else as given, else by number."""
+    outputs = max(2, int(model.output_shape[-1]))
     for names in (runs.read_summary(directory).get("class_names"), otherwise):
         if names and len(names) == outputs:
             return list(names)
     return [str(number) for number in range(outputs)]
 
 
+def probabilities(outputs: np.ndarray, loss: Any) -> np.ndarray:
+    """Probabilities [count, classes] out of what a model gives: those, logits, or one output for the second of two."""
+    import keras
+
+    if getattr(loss, "from_logits", False):
+        squash = keras.ops.sigmoid if outputs.shape[-1] == 1 else keras.ops.softmax
+        outputs = keras.ops.convert_to_numpy(squash(outputs))
+    return np.concatenate([1 - outputs, outputs], axis=-1) if outputs.shape[-1] == 1 else outputs
+
+
 def _dataset(cfg: DictConfig, directory: Path) -> Dataset:
     """The dataset of the command line where it names one, else the run's own, if that may be trusted."""
     given = any(override.lstrip("+").startswith("dataset") for override in HydraConfig.get().overrides.task)
     settings = cfg.dataset if given else trusted(runs.read_config(directory).dataset, cfg.target_whitelist)
-    return instantiate(settings, _convert_="all")
+    return load_dataset(settings)
 
 
 def _judge(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
@@ -101,19 +113,20 @@ def _judge(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
 
     from sconv.datasets.streams import evaluation_batches
 
-    if dataset.input_shape != tuple(model.input_shape[1:]) or list(dataset.class_names) != list(names):
+    shape = tuple(model.input_shape[1:])
+    if dataset.input_shape != shape or list(dataset.class_names) != list(names):
+        found, wanted = (checks.shown(tuple(each)) for each in (dataset.class_names, names))
         raise checks.SettingError(
-            f"dataset: {dataset.name} has inputs {dataset.input_shape} and the classes {checks.shown(dataset.class_names)},"
-            f" expected {tuple(model.input_shape[1:])} and {checks.shown(tuple(names))} as the run was trained on"
+            f"dataset: {dataset.name} has inputs {dataset.input_shape} of classes {found}, expected {shape} of {wanted}"
         )
-    probabilities = model.predict(evaluation_batches(dataset.test, 250), verbose=0).astype(np.float64)
+    outputs = model.predict(evaluation_batches(dataset.test, 250), verbose=0).astype(np.float64)
     labels = dataset.test.labels
     loss = keras.losses.get(model.loss) or keras.losses.SparseCategoricalCrossentropy()
-    sparse = isinstance(loss, keras.losses.SparseCategoricalCrossentropy)
-    truth = labels if sparse else np.eye(len(names))[labels]
+    depth = label_depth(model, loss)
+    truth = labels.reshape(-1, 1) if depth is None else np.eye(depth)[labels]
     confusion = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(confusion, (labels, probabilities.argmax(axis=1)), 1)
-    return Evaluation(float(loss(truth, probabilities)), confusion)
+    np.add.at(confusion, (labels, probabilities(outputs, loss).argmax(axis=1)), 1)
+    return Evaluation(float(loss(truth, outputs)), confusion)
 
 
 def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, names: Sequence[str]) -> None:

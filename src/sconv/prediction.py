@@ -7,19 +7,18 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from sconv import checks
-from sconv.evaluation import class_names, load_model, run_directory
+from sconv.datasets import decoding
+from sconv.evaluation import class_names, load_model, probabilities, run_directory
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +34,11 @@ def predict(cfg: DictConfig) -> None:
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise checks.SettingError(f"run: its model takes inputs of {shape}, expected images [height, width, 1 or 3]")
-    names = class_names(directory, model.output_shape[-1])
+    names = class_names(directory, model)
     rows = []
     for paths, images in _batches(files, shape):
-        for path, row in zip(paths, model.predict(images, verbose=0), strict=True):
+        outputs = model.predict(images, verbose=0)
+        for path, row in zip(paths, probabilities(outputs, model.loss), strict=True):
             rows.append((str(path), names[row.argmax()], f"{row.max():.6f}"))
     if not rows:
         raise checks.DataError(f"images: got {cfg.images!r}, expected an image or a folder with some: none can be read")
@@ -61,32 +61,27 @@ def _files(images: str | None) -> list[Path]:
 
 
 def _batches(files: Sequence[Path], shape: tuple[int, ...]) -> Iterator[tuple[list[Path], np.ndarray]]:
-    """Files that are images and their pixels [count, *shape], a batch at a time; the others are named and left out."""
+    """Files that are images and their pixels [count, *shape], a batch at a time; the others are named and left out.
+
+    They are decoded and resized as `dataset=image_folder` does it.
+    """
     paths: list[Path] = []
     pixels: list[np.ndarray] = []
     console = Console()
     for path in track(files, "predicting", console=console, transient=True, disable=not console.is_terminal):
+        image = np.empty(shape, np.uint8)
         try:
-            pixels.append(_read(path, shape))
+            decoding.decode(str(path), image, resize=True)
         except Exception as error:  # PIL's plugins raise many kinds
-            log.warning("%s is left out: %s", path, " ".join(str(error).split())[:200] or type(error).__name__)
+            log.warning("%s is left out: %s", path, decoding.reason(path, error))
             continue
+        pixels.append(image)
         paths.append(path)
         if len(paths) == BATCH:
             yield paths, np.stack(pixels)
             paths, pixels = [], []
     if paths:
         yield paths, np.stack(pixels)
-
-
-def _read(path: Path, shape: Sequence[int]) -> np.ndarray:
-    """Pixels [height, width, channels] in uint8, turned as the camera was held and resized without cropping."""
-    height, width, channels = shape
-    with Image.open(path) as opened:
-        image: Any = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image, np.uint8).reshape(height, width, channels)
 
 
 def _tell(rows: Sequence[tuple[str, str, str]], output: Path) -> None:

@@ -27,8 +27,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
 
-from sconv import checks
-
 STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
 SCHEDULE_COLUMNS = ("step", "epoch", "phase", "learning_rate", "momentum")
 STEP_COLUMNS = ("step", "learning_rate", "momentum", "loss")

@@ -203,7 +203,8 @@ def test_the_trace_on_request(environment, tmp_path):
 def test_a_sweep_none_of_whose_jobs_can_go_well_says_so_of_each(environment, tmp_path):
     (result,) = carry_out([{"folder": str(tmp_path), "arguments": ["-m", "+zzz=1,2"]}], environment)
     assert result["code"] == 1
-    assert [line.startswith("sconv: zzz: there is no such setting") for line in result["err"].splitlines()] == [True] * 2
+    said = result["err"].splitlines()
+    assert [line.startswith("sconv: zzz: there is no such setting") for line in said] == [True, True]
     assert result["statuses"] == ["failed", "failed"]
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sconv.callbacks import ScheduleCallback as ScheduleCallback
     from sconv.optimizers import attach as attach
     from sconv.optimizers import detach as detach
+    from sconv.parameter_groups import group_parameters as group_parameters
 
 __version__ = "0.1.0"
 
@@ -19,11 +20,12 @@ _HOMES = {
     "schedules": "sconv.schedules",
     "attach": "sconv.optimizers",
     "detach": "sconv.optimizers",
+    "group_parameters": "sconv.parameter_groups",
     "OneCycleScheduler": "sconv.callbacks",
     "ScheduleCallback": "sconv.callbacks",
 }
 
-__all__ = ["OneCycleScheduler", "ScheduleCallback", "__version__", "attach", "detach", "schedules"]
+__all__ = ["OneCycleScheduler", "ScheduleCallback", "__version__", "attach", "detach", "group_parameters", "schedules"]
 
 
 def __getattr__(name: str) -> Any:

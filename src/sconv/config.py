@@ -36,6 +36,11 @@ class Config:
     device: Any = MISSING
     loss: dict[str, Any] = MISSING
     lr_max: float = MISSING
+    # Its default may come with the optimizer, which is composed before config.yaml has its say.
+    weight_decay: float | None = None
+    l2: float | None = MISSING
+    decay_all: bool = MISSING
+    lr_factors: dict[str, float] = field(default_factory=dict)
     epochs: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING
@@ -43,6 +48,9 @@ class Config:
     steps_per_execution: Any = MISSING
     name: str | None = None
     resume_sweep: str | None = None
+    run: str | None = MISSING
+    images: str | None = MISSING
+    target_whitelist: list[str] = field(default_factory=list)
 
 
 def register() -> None:
@@ -85,8 +93,10 @@ def _refuse_unread(cfg: DictConfig) -> None:
             raise checks.SettingError(f"{name}: there is no such setting{hint}")
 
 
-def _what(name: str | None, choices: Mapping[str, Any]) -> str:
-    """What a run is called: its name, else the options that matter most."""
+def _what(name: str | None, choices: Mapping[str, Any], run: str | None = None) -> str:
+    """What a run is called: its name, else what is done with another run, else the options that matter most."""
+    if run is not None:
+        return _folder([name or f"{choices['task']}-{Path(run).name}"])
     return _folder([name or "-".join(str(choices[group]) for group in ("schedule", "model", "dataset"))])
 
 

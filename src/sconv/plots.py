@@ -101,6 +101,24 @@ def _panel(figure: Figure, cell: SubplotSpec, name: str, curves: Curves, ends: t
         axis.spines[["top", "right"]].set_visible(False)
 
 
+def confusion(counts: np.ndarray, names: Sequence[str], title: str = "") -> Figure:
+    """Of each true class (rows) the share predicted as each class; with few classes the counts as well."""
+    side = float(np.clip(0.45 * len(names), 4.5, 14))
+    figure = _figure(side + 1.5, side + 0.5)
+    axis = figure.add_axes((0.22, 0.2, 0.72, 0.72))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.set(title=title, xlabel="predicted", ylabel="true")
+    places = range(len(names))
+    axis.set_xticks(places, names, rotation=90, fontsize=7)
+    axis.set_yticks(places, names, fontsize=7)
+    for (row, column), count in np.ndenumerate(counts) if len(names) <= 30 else ():
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure to a file of the kind its name ends in."""
     # Without the version of matplotlib in it, the same picture is the same file.

@@ -43,6 +43,7 @@ def train(cfg: DictConfig) -> None:
         dataset = contracts.load_dataset(cfg.dataset)
         steps = _updates(cfg, schedule, dataset)
         run.record(device=device, schedule=_resolved(schedule, steps), train_examples=len(dataset.train))
+        run.record(class_names=dataset.class_names)
         choices = {group: str(hydra.runtime.choices[group]) for group in GROUPS}
         run.hparams({**choices, **_flat_knobs(cfg)})
         try:
@@ -80,6 +81,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     from sconv.callbacks import ScheduleCallback
     from sconv.datasets.streams import TrainingStream, evaluation_batches
     from sconv.optimizers import detach
+    from sconv.parameter_groups import group_parameters
     from sconv.progress import ProgressBar
     from sconv.recording import Clock, Diverged, StepRecorder
 
@@ -92,8 +94,10 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
         per_execution = steps_per_execution(model, stream)
+    optimizer = instantiate(cfg.optimizer, _convert_="all")
+    group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
     model.compile(
-        optimizer=instantiate(cfg.optimizer, _convert_="all"),
+        optimizer=optimizer,
         loss=loss,
         metrics=["accuracy"],
         steps_per_execution=per_execution,
@@ -101,6 +105,8 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     run.record(steps_per_execution=per_execution, parameters=model.count_params())
     driver = ScheduleCallback(schedule, steps)
     recorder, clock, bar = StepRecorder(driver, run.steps), Clock(), ProgressBar()
+    # What is evaluated is what is saved: `fit` ends with the averaged weights.
+    averaged = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
     epochs: list[dict[str, float]] = []
 
     def epoch_ended(epoch: int, logs: dict[str, float]) -> None:
@@ -117,7 +123,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
             verbose=0,
             shuffle=False,  # the stream comes shuffled
             validation_data=evaluation_batches(dataset.watched, evaluation_size, depth),
-            callbacks=[epoch_keeper, recorder, driver, clock, bar],
+            callbacks=[epoch_keeper, recorder, driver, clock, bar, *averaged],
         )
     except KeyboardInterrupt:
         recorder.flush()

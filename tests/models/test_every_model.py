@@ -13,12 +13,21 @@ from omegaconf import OmegaConf
 
 from sconv import checks
 from sconv.datasets import synthetic
-from sconv.models import lenet5, mlp, resnet
+from sconv.models import cnn3, densenet, lenet5, lenet_caffe, mlp, resnet, resnet9, wide_resnet
 
 # Each small enough to train in a test: the module, and settings that differ from the defaults.
-MODELS = {"lenet5": (lenet5, {}), "mlp": (mlp, {"hidden": [64]}), "resnet": (resnet, {"depth": 8, "width": 8})}
+MODELS = {
+    "lenet5": (lenet5, {}),
+    "lenet_caffe": (lenet_caffe, {}),
+    "cnn3": (cnn3, {}),
+    "mlp": (mlp, {"hidden": [64]}),
+    "resnet": (resnet, {"depth": 8, "width": 8}),
+    "wide_resnet": (wide_resnet, {"depth": 10, "widen_factor": 1}),
+    "densenet": (densenet, {"depth": 10}),
+    "resnet9": (resnet9, {"width": 8, "logit_scale": 1.0}),
+}
 POLICIES = ("float32", "mixed_bfloat16")
-SHAPE = (12, 12, 3)
+SHAPE = (16, 16, 3)
 
 # Loads every file of a folder where sconv cannot be imported, and checks its predictions against the stored ones.
 LOADING = """
@@ -99,7 +108,12 @@ def test_a_saved_file_names_public_keras_only(name):
     assert modules == {"keras.layers"}
 
 
-@pytest.mark.parametrize("name", MODELS)
+SLOW = ("wide_resnet", "densenet", "resnet9")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
+)
 def test_it_learns_64_images_by_heart(name, images):
     keras.utils.set_random_seed(0)
     model = built(name)
@@ -141,22 +155,37 @@ BAD = [
     ("scale", "1/255", checks.SettingTypeError),
 ]
 IMAGES_ONLY = [("input_shape", (784,), checks.SettingError), ("input_shape", (28, 28), checks.SettingError)]
+DROPOUT = [
+    ("dropout", 1, checks.SettingError),
+    ("dropout", -0.1, checks.SettingError),
+    ("dropout", "half", checks.SettingTypeError),
+]
+WIDTH = [("width", 0, checks.SettingError), ("width", None, checks.SettingTypeError)]
+DEPTH = [("depth", 18, checks.SettingError), ("depth", "20", checks.SettingTypeError)]
 OWN = {
     "lenet5": [*IMAGES_ONLY, ("input_shape", (4, 4, 1), checks.SettingError)],
+    "lenet_caffe": [*IMAGES_ONLY, ("input_shape", (15, 28, 1), checks.SettingError)],
+    "cnn3": IMAGES_ONLY,
     "mlp": [
         ("hidden", 128, checks.SettingTypeError),
         ("hidden", [128, 0], checks.SettingError),
         ("hidden", ["wide"], checks.SettingTypeError),
-        ("dropout", 1, checks.SettingError),
-        ("dropout", -0.1, checks.SettingError),
-        ("dropout", "half", checks.SettingTypeError),
+        *DROPOUT,
     ],
-    "resnet": [
+    "resnet": [*IMAGES_ONLY, *DEPTH, *WIDTH],
+    "wide_resnet": [*IMAGES_ONLY, *DEPTH, *DROPOUT, ("widen_factor", 0, checks.SettingError)],
+    "densenet": [
         *IMAGES_ONLY,
-        ("depth", 18, checks.SettingError),
-        ("depth", "20", checks.SettingTypeError),
-        ("width", 0, checks.SettingError),
-        ("width", None, checks.SettingTypeError),
+        *DEPTH,
+        *DROPOUT,
+        ("input_shape", (3, 4, 1), checks.SettingError),
+        ("growth_rate", 0, checks.SettingError),
+    ],
+    "resnet9": [
+        *IMAGES_ONLY,
+        *WIDTH,
+        ("input_shape", (7, 8, 3), checks.SettingError),
+        ("logit_scale", 0, checks.SettingError),
     ],
 }
 

@@ -32,9 +32,9 @@ def fill(out: Path, root: Path, files: Sequence[str], first: int, resize: bool) 
         warnings.simplefilter("ignore")  # what PIL minds but reads; each error is reported
         for row, file in enumerate(files, first):
             try:
-                grey += _decode(os.path.join(root, file), rows[row], resize)
+                grey += decode(os.path.join(root, file), rows[row], resize)
             except Exception as error:  # PIL's plugins raise many kinds
-                bad.append((row, _reason(root / file, error)))
+                bad.append((row, reason(root / file, error)))
     return bad, grey
 
 
@@ -50,7 +50,7 @@ def first_size(paths: Sequence[Path]) -> tuple[int, int] | None:
     return None
 
 
-def _decode(path: str, out: np.ndarray, resize: bool) -> bool:
+def decode(path: str, out: np.ndarray, resize: bool) -> bool:
     """Decode one file into `out` [height, width, channels]; returns whether it is greyscale."""
     height, width, channels = out.shape
     mode = "RGB" if channels == 3 else "L"
@@ -86,7 +86,8 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def _reason(path: Path, error: Exception) -> str:
+def reason(path: Path, error: Exception) -> str:
+    """Why a file could not be decoded, in a few words."""
     if isinstance(error, _OtherSizeError):
         return f"{OTHER_SIZE}{error}"
     if isinstance(error, FileNotFoundError):

@@ -1,0 +1,101 @@
+"""Every whole recipe composes, builds and takes two steps, on made-up data of the right shape."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from sconv import config, contracts
+from sconv.callbacks import ScheduleCallback
+from sconv.datasets import Dataset, Split, updates
+from sconv.datasets.streams import TrainingStream
+from sconv.parameter_groups import group_parameters
+
+EXPERIMENTS = sorted(path.stem for path in (config.CONF / "experiment").glob("*.yaml"))
+# Shape, classes and training examples of what cannot be had without a download.
+CIFAR10 = ((32, 32, 3), 10, 50_000)
+DATA = {
+    "cifar10": CIFAR10,
+    "cifar100": ((32, 32, 3), 100, 50_000),
+    "mnist": ((28, 28, 1), 10, 60_000),
+    "mnist_5k": ((28, 28, 1), 10, 4_000),
+    "fashion_mnist": ((28, 28, 1), 10, 60_000),
+    "cats_vs_dogs": ((96, 96, 3), 2, 18_610),
+}
+QUICK = ("avanwyk_fashion_mnist", "smith2018_mnist_lenet", "smith2017_fig1a_cpu")
+
+
+def composed(name):
+    config.register()
+    with initialize_config_dir(str(config.CONF), version_base="1.3"):
+        return compose("config", [f"experiment={name}"], return_hydra_config=True)
+
+
+def made_up(cfg, batch):
+    shape, classes, _ = DATA.get(cfg.hydra.runtime.choices.dataset, CIFAR10)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (2 * batch, *shape)).astype(np.uint8)
+    split = Split(images, np.arange(2 * batch) % classes)
+    return Dataset("made up", split, split, tuple(map(str, range(classes))))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_its_schedule_fits_its_updates(name):
+    cfg = composed(name)
+    size = cfg.dataset.train_size or DATA.get(cfg.hydra.runtime.choices.dataset, CIFAR10)[2]
+    rates, _ = instantiate(cfg.schedule, _convert_="all").sample(updates(name, size, cfg.epochs, cfg.batch_size))
+    assert rates.max() == pytest.approx(cfg.lr_max, rel=1e-12)
+
+
+# Of the papers, not of our files: updates in all, and the learning rate's start, peak and last value.
+PRINTED = {
+    "smith2017_fig1a": (10_000, 0.1, 3.0, 0.1),
+    "smith2017_fig1a_baseline": (80_000, 0.35, 0.35, 0.0035),
+    "smith2017_limited_data": (10_000, 0.1, 3.0, 0.1),
+    "smith2018_mnist_lenet": (12 * 118, 0.01, 0.1, 1e-5),
+    "smith2018_mnist_lenet_baseline": (85 * 118, 0.01, 0.01, 0.01 * (1 + 1e-4 * 85 * 118) ** -0.75),
+    "smith2018_cifar10_wrn": (50 * 98, 0.1, 1.0, 1e-4),
+    "smith2018_cifar10_densenet": (50 * 98, 0.1, 4.0, 1e-4),
+    "smith2018_cifar100_resnet56": (25 * 98, 0.1, 0.5, 1e-4),
+    "gugger2018_resnet56": (9_310, 0.08, 0.8, 0.0008),
+    "page2018_resnet9": (24 * 98, 0.0, 0.4, 0.0),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_its_learning_rates_are_those_printed(name):
+    cfg = composed(name)
+    total, start, peak, last = PRINTED[name]
+    size = cfg.dataset.train_size or DATA[cfg.hydra.runtime.choices.dataset][2]
+    assert updates(name, size, cfg.epochs, cfg.batch_size) == total
+    rates, _ = instantiate(cfg.schedule, _convert_="all").sample(total)
+    assert [rates[0], rates.max(), rates[-1]] == pytest.approx([start, peak, last], rel=2e-3, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in EXPERIMENTS]
+)
+@pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
+def test_it_builds_and_takes_two_steps(name):
+    cfg = composed(name)
+    keras.utils.set_random_seed(0)
+    if "weights" in cfg.model:
+        cfg.model.weights = None
+    dataset = made_up(cfg, batch=4)
+    loss, augment, optimizer = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment", "optimizer"))
+    model = contracts.build_model(cfg.model, dataset, loss)
+    group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
+    model.compile(optimizer, loss, jit_compile=False)
+    stream = TrainingStream(dataset.train, 4, 0, augment, contracts.label_depth(model, loss))
+    before = [variable.numpy() for variable in model.trainable_variables]
+    # As far into the schedule as the peak, where a wrong one would show.
+    policy = ScheduleCallback(instantiate(cfg.schedule, _convert_="all"), 10)
+    with pytest.warns(UserWarning, match="planned for steps=10"):
+        history = model.fit(stream.batches, epochs=1, shuffle=False, verbose=0, callbacks=[policy])
+    assert int(model.optimizer.iterations) == 2
+    assert np.isfinite(history.history["loss"][0])
+    after = model.trainable_variables
+    assert any(not np.array_equal(one, other.numpy()) for one, other in zip(before, after, strict=True))

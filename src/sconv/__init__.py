@@ -9,8 +9,12 @@ if TYPE_CHECKING:
     from sconv import schedules as schedules
     from sconv.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.callbacks import ScheduleCallback as ScheduleCallback
+    from sconv.fitting import fit_one_cycle as fit_one_cycle
+    from sconv.lr_finder import LRFinder as LRFinder
+    from sconv.lr_finder import lr_find as lr_find
     from sconv.optimizers import attach as attach
     from sconv.optimizers import detach as detach
+    from sconv.readings import RangeTest as RangeTest
 
 __version__ = "0.1.0"
 
@@ -19,11 +23,26 @@ _HOMES = {
     "schedules": "sconv.schedules",
     "attach": "sconv.optimizers",
     "detach": "sconv.optimizers",
+    "fit_one_cycle": "sconv.fitting",
+    "lr_find": "sconv.lr_finder",
+    "LRFinder": "sconv.lr_finder",
     "OneCycleScheduler": "sconv.callbacks",
+    "RangeTest": "sconv.readings",
     "ScheduleCallback": "sconv.callbacks",
 }
 
-__all__ = ["OneCycleScheduler", "ScheduleCallback", "__version__", "attach", "detach", "schedules"]
+__all__ = [
+    "LRFinder",
+    "OneCycleScheduler",
+    "RangeTest",
+    "ScheduleCallback",
+    "__version__",
+    "attach",
+    "detach",
+    "fit_one_cycle",
+    "lr_find",
+    "schedules",
+]
 
 
 def __getattr__(name: str) -> Any:

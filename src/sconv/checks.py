@@ -27,6 +27,9 @@ class DataError(UserError, OSError):
     """A data file that is missing, damaged or not what it should be."""
 
 
+AUTO = "auto"
+
+
 def number(
     name: str,
     value: Any,
@@ -53,6 +56,14 @@ def number(
     if not inside:
         raise SettingError(f"{name}: got {shown(value)}, expected {allowed}")
     return result
+
+
+def lr_max(value: Any) -> float:
+    """Return an lr_max that is not to be found first, or raise an error that says what it may be."""
+    try:
+        return number("lr_max", value, above=0)
+    except UserError as error:
+        raise type(error)(f"{error}, or {AUTO}") from None
 
 
 def integer(name: str, value: Any, *, at_least: int = 0) -> int:

@@ -33,7 +33,8 @@ class Config:
     schedule: Any = MISSING
     device: Any = MISSING
     loss: Any = MISSING
-    lr_max: float = MISSING
+    lr_max: Any = MISSING
+    lr_find: Any = MISSING
     epochs: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING
@@ -52,8 +53,9 @@ def register() -> None:
 
 
 def _what(name: str | None, choices: Mapping[str, Any]) -> str:
-    """What a run is called: its name, else the options that matter most."""
-    return _folder([name or "-".join(str(choices[group]) for group in ("schedule", "model", "dataset"))])
+    """What a run is called: its name, else the options that matter most; a task that does not train says so."""
+    first = "schedule" if choices["task"] == "train" else "task"
+    return _folder([name or "-".join(str(choices[group]) for group in (first, "model", "dataset"))])
 
 
 def _sweep(resumed: str | None, new: str) -> str:

@@ -5,6 +5,7 @@ epochs.csv     one row an epoch
 steps.csv      one row an optimizer update
 train/ validation/ and the directory itself: TensorBoard events
 model.keras    the trained model
+lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
 .hydra/        the configuration, as Hydra wrote it
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,9 +71,7 @@ class RunWriter:
     def record(self, **fields: Any) -> None:
         """Add to summary.json; it is replaced in one move, never half-written."""
         self.summary.update(fields)
-        temporary = self.directory / ".summary.json.tmp"
-        temporary.write_text(json.dumps(self.summary, indent=2, default=_plain) + "\n")
-        os.replace(temporary, self.directory / "summary.json")
+        self.facts("summary.json", self.summary)
 
     def steps(self, first: int, rates: np.ndarray, momenta: np.ndarray | None, losses: np.ndarray) -> None:
         """Add the updates from number `first` on: learning rate, momentum (None: left alone) and loss of each."""
@@ -101,6 +101,30 @@ class RunWriter:
             }
             self._scalars(name, epoch, kept, time.time())
             self._writer(name).flush()
+
+    def table(self, name: str, columns: Mapping[str, Iterable[Any]]) -> None:
+        """Write columns of equal length as a CSV file."""
+        with open(self.directory / name, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows([_short(cell) for cell in row] for row in zip(*columns.values(), strict=True))
+
+    def facts(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a mapping as a JSON file, in one move."""
+        temporary = self.directory / f".{name}.tmp"
+        temporary.write_text(json.dumps(values, indent=2, default=_plain) + "\n")
+        os.replace(temporary, self.directory / name)
+
+    def picture(self, name: str, png: bytes) -> None:
+        """Write a PNG image as `name`.png and show it in TensorBoard under that name."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        (self.directory / f"{name}.png").write_bytes(png)
+        width, height = struct.unpack(">II", png[16:24])  # of the PNG's first chunk
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        self._writer("").add_event(Event(wall_time=time.time(), step=0, summary=summary))
 
     def hparams(self, knobs: Mapping[str, Any]) -> None:
         """Enter the run into TensorBoard's HParams tab."""
@@ -156,6 +180,12 @@ class RunWriter:
 def read_summary(directory: Path) -> dict[str, Any]:
     """The summary of a run directory."""
     return json.loads((directory / "summary.json").read_text())
+
+
+def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
+    """A JSON file of a run directory; None where it is not there."""
+    path = directory / name
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def find(root: Path) -> list[Path]:

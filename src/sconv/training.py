@@ -16,8 +16,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import checks, devices, runs, sweeps
-from sconv.datasets import Dataset, updates
+from sconv import assembly, range_tests, runs, sweeps
+from sconv.datasets import Dataset
 from sconv.schedules import Schedule
 
 # Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
@@ -34,11 +34,15 @@ def train(cfg: DictConfig) -> None:
             fingerprint=sweeps.fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit()
         )
         with Console().status("starting"):
-            schedule, dataset, steps = _judge(cfg)
+            schedule, dataset, steps = assembly.judge(cfg)
             device = instantiate(cfg.device, precision=cfg.precision)
-        run.record(device=device, schedule=_resolved(schedule, steps), train_examples=len(dataset.train))
+        run.record(device=device, train_examples=len(dataset.train))
+        if assembly.wants_lr_max(cfg):
+            cfg = assembly.with_lr_max(cfg, range_tests.find_lr_max(cfg, run, schedule, dataset))
+            schedule = instantiate(cfg.schedule, _convert_="all")
+        run.record(schedule=_resolved(schedule, steps))
         choices = {group: str(hydra.runtime.choices[group]) for group in ("schedule", "optimizer", "model", "dataset")}
-        run.hparams({**choices, **_flat_knobs(cfg)})
+        run.hparams({**choices, **assembly.flat_knobs(cfg)})
         try:
             _fit(cfg, run, schedule, dataset, steps)
         finally:
@@ -49,46 +53,18 @@ def train(cfg: DictConfig) -> None:
     _report(run)
 
 
-def _judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
-    """The schedule, the data and the number of updates, with everything refused that would fail later."""
-    schedule = instantiate(cfg.schedule, _convert_="all")
-    epochs = checks.integer("epochs", cfg.epochs, at_least=1)
-    batch_size = checks.integer("batch_size", cfg.batch_size, at_least=1)
-    checks.integer("seed", cfg.seed)
-    checks.choice("precision", cfg.precision, devices.PRECISIONS)
-    if cfg.steps_per_execution != "auto":
-        checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
-    with devices.quiet_start():  # some datasets come through Keras
-        dataset = instantiate(cfg.dataset, _convert_="all")
-    steps = updates(dataset.name, len(dataset.train), epochs, batch_size)
-    schedule.sample(steps)
-    return schedule, dataset, steps
-
-
 def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Dataset, steps: int) -> None:
     """Build, compile, fit and save; what was reached is recorded also where the fit was cut short."""
     import keras
 
     from sconv.callbacks import ScheduleCallback
-    from sconv.datasets.streams import TrainingStream, evaluation_batches
+    from sconv.datasets.streams import evaluation_batches
     from sconv.optimizers import detach
     from sconv.progress import ProgressBar
     from sconv.recording import Clock, Diverged, StepRecorder
 
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(cfg.seed)
-    model = instantiate(cfg.model, input_shape=dataset.input_shape, classes=dataset.classes, _convert_="all")
-    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed)
-    per_execution = cfg.steps_per_execution
-    if per_execution == "auto":
-        per_execution = steps_per_execution(model, stream)
-    model.compile(
-        optimizer=instantiate(cfg.optimizer, _convert_="all"),
-        loss=instantiate(cfg.loss, _convert_="all"),
-        metrics=["accuracy"],
-        steps_per_execution=per_execution,
-    )
-    run.record(steps_per_execution=per_execution, parameters=model.count_params())
+    model, stream = assembly.build(cfg, dataset)
+    run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
     driver = ScheduleCallback(schedule, steps)
     recorder, clock, bar = StepRecorder(driver, run.steps), Clock(), ProgressBar()
     epochs: list[dict[str, float]] = []
@@ -133,21 +109,6 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
         run.hparams_end(succeeded=done == steps)
 
 
-def steps_per_execution(model: Any, stream: Any) -> int:
-    """About a second of training for each return to Python, at least ten returns an epoch; a power of two.
-
-    A training step costs about three forward passes; a forward pass is timed outside a compiled function, which
-    overrates small models a little.
-    """
-    images, _ = next(iter(stream.batches))
-    model(images)
-    began = time.perf_counter()
-    model(images)
-    step = 3 * (time.perf_counter() - began)
-    most = max(1.0, min(1.0 / step, stream.steps_per_epoch / 10))
-    return 2 ** int(math.log2(most))
-
-
 def _save(model: Any, directory: Path) -> None:
     """Save model.keras in one move: complete or absent."""
     temporary = directory / ".saving.keras"
@@ -169,11 +130,6 @@ def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
         for phase, knot in zip(schedule.phases, schedule.knots(steps), strict=True)
     ]
     return {"name": schedule.name, "steps": steps, "phases": phases}
-
-
-def _flat_knobs(cfg: DictConfig) -> dict[str, Any]:
-    """The knobs at the top of the configuration that are plain values."""
-    return {str(key): cfg[key] for key in cfg if isinstance(cfg[key], (int, float, str))}
 
 
 def _report(run: runs.RunWriter) -> None:

@@ -28,7 +28,7 @@ from sconv.models import lenet5, mlp
 from sconv.progress import ProgressBar
 from sconv.recording import Clock, StepRecorder
 from sconv.schedules import onecycle_fastai
-from sconv.training import steps_per_execution
+from sconv.assembly import steps_per_execution
 
 BATCH, STEPS = 32, 400
 RESULTS = Path(__file__).parent / "results" / "overhead.json"

@@ -9,9 +9,13 @@ if TYPE_CHECKING:
     from sconv import schedules as schedules
     from sconv.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.callbacks import ScheduleCallback as ScheduleCallback
+    from sconv.fitting import fit_one_cycle as fit_one_cycle
+    from sconv.lr_finder import LRFinder as LRFinder
+    from sconv.lr_finder import lr_find as lr_find
     from sconv.optimizers import attach as attach
     from sconv.optimizers import detach as detach
     from sconv.parameter_groups import group_parameters as group_parameters
+    from sconv.readings import RangeTest as RangeTest
 
 __version__ = "0.1.0"
 
@@ -21,11 +25,27 @@ _HOMES = {
     "attach": "sconv.optimizers",
     "detach": "sconv.optimizers",
     "group_parameters": "sconv.parameter_groups",
+    "fit_one_cycle": "sconv.fitting",
+    "lr_find": "sconv.lr_finder",
+    "LRFinder": "sconv.lr_finder",
     "OneCycleScheduler": "sconv.callbacks",
+    "RangeTest": "sconv.readings",
     "ScheduleCallback": "sconv.callbacks",
 }
 
-__all__ = ["OneCycleScheduler", "ScheduleCallback", "__version__", "attach", "detach", "group_parameters", "schedules"]
+__all__ = [
+    "LRFinder",
+    "OneCycleScheduler",
+    "RangeTest",
+    "ScheduleCallback",
+    "__version__",
+    "attach",
+    "detach",
+    "fit_one_cycle",
+    "group_parameters",
+    "lr_find",
+    "schedules",
+]
 
 
 def __getattr__(name: str) -> Any:

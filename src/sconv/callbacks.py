@@ -60,15 +60,20 @@ class ScheduleCallback(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         self._recount()
         planned, done = len(self.attachment.learning_rates), self.attachment.position
-        rows = np.minimum(np.arange(self._first, done), planned - 1)
-        self.lrs = self.attachment.learning_rates[rows]
-        self.moms = None if self.attachment.momenta is None else self.attachment.momenta[rows]
-        detach(self.model.optimizer)
+        self._finish(done)
         if done != planned:
             what = "the final values held for the rest" if done > planned else "the schedule did not reach its end"
             warnings.warn(
                 f"{self.schedule.name}: planned for steps={planned}, but fit made {done} updates: {what}", stacklevel=2
             )
+
+    def _finish(self, done: int) -> None:
+        """Keep the values of the updates made, and take the schedule off."""
+        planned = len(self.attachment.learning_rates)
+        rows = np.minimum(np.arange(self._first, done), planned - 1)
+        self.lrs = self.attachment.learning_rates[rows]
+        self.moms = None if self.attachment.momenta is None else self.attachment.momenta[rows]
+        detach(self.model.optimizer)
 
     def plot(self) -> Any:
         """Draw the learning rate and momentum of the updates made; returns the matplotlib figure."""

@@ -11,6 +11,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+# What lr_max may be in place of a number: a range test finds it.
+AUTO = "auto"
+
 
 class UserError(Exception):
     """Something the user can mend: shown as one line on the command line, exit code 2."""
@@ -62,6 +65,14 @@ def number(
     if not inside:
         raise SettingError(f"{name}: got {shown(value)}, expected {allowed}")
     return result
+
+
+def lr_max(value: Any) -> float:
+    """Return an lr_max that is not to be found first, or raise an error that says what it may be."""
+    try:
+        return number("lr_max", value, above=0)
+    except UserError as error:
+        raise type(error)(f"{error}, or {AUTO}") from None
 
 
 def integer(name: str, value: Any, *, at_least: int = 0) -> int:

@@ -35,7 +35,8 @@ class Config:
     schedule: Any = MISSING
     device: Any = MISSING
     loss: dict[str, Any] = MISSING
-    lr_max: float = MISSING
+    lr_max: Any = MISSING  # a number, or auto
+    lr_find: Any = MISSING
     # Its default may come with the optimizer, which is composed before config.yaml has its say.
     weight_decay: float | None = None
     l2: float | None = MISSING
@@ -97,7 +98,8 @@ def _what(name: str | None, choices: Mapping[str, Any], run: str | None = None) 
     """What a run is called: its name, else what is done with another run, else the options that matter most."""
     if run is not None:
         return _folder([name or f"{choices['task']}-{Path(run).name}"])
-    return _folder([name or "-".join(str(choices[group]) for group in ("schedule", "model", "dataset"))])
+    what = [str(choices[group]) for group in ("schedule", "model", "dataset")]
+    return _folder([name or "-".join(what if choices["task"] == "train" else [str(choices["task"]), *what])])
 
 
 def _sweep(resumed: str | None, new: str) -> str:

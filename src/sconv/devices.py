@@ -23,7 +23,7 @@ def set_up(kind: str = "auto", threads: int | None = None, precision: str = "flo
     """
     checks.choice("device", kind, ("auto", "cpu", "gpu"))
     checks.choice("precision", precision, PRECISIONS)
-    wanted = len(os.sched_getaffinity(0)) if threads is None else checks.integer("device.threads", threads, at_least=1)
+    wanted = _wanted(threads)
     with quiet_start():
         import keras
         import tensorflow as tf
@@ -44,15 +44,31 @@ def set_up(kind: str = "auto", threads: int | None = None, precision: str = "flo
     return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted, "precision": precision}
 
 
+def hold_threads(threads: int | None) -> None:
+    """Have TensorFlow start with so many threads, should something start it before `set_up` does."""
+    if "tensorflow" not in sys.modules:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(_wanted(threads))
+
+
+def _wanted(threads: int | None) -> int:
+    return _cores() if threads is None else checks.integer("device.threads", threads, at_least=1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _fix_threads(tf: Any, wanted: int) -> None:
-    if tf.config.threading.get_intra_op_parallelism_threads() == wanted:
+    now = tf.config.threading.get_intra_op_parallelism_threads()
+    now = now or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or _cores()
+    if now == wanted:
         return
     try:
         tf.config.threading.set_intra_op_parallelism_threads(wanted)
     except RuntimeError as error:
-        now = tf.config.threading.get_intra_op_parallelism_threads() or "its default"
         raise checks.SettingError(
-            f"device.threads: got {wanted}, but TensorFlow already runs with {now}; they cannot change in one process"
+            f"device.threads: got {wanted}, but TensorFlow already runs with {now} and cannot change them; "
+            "a sweep over threads needs a process for each job: hydra/launcher=joblib"
         ) from error
 
 

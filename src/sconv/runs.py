@@ -5,6 +5,7 @@ epochs.csv     one row an epoch
 steps.csv      one row an optimizer update
 train/ validation/ and the directory itself: TensorBoard events
 model.keras    the trained model
+lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
 .hydra/        the configuration, as Hydra wrote it
 """
 
@@ -14,6 +15,7 @@ import contextlib
 import csv
 import json
 import os
+import struct
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,8 +50,9 @@ class RunWriter:
 
     def __enter__(self) -> RunWriter:
         self.directory.mkdir(parents=True, exist_ok=True)
-        for events in self.directory.rglob("events.out.tfevents.*"):
-            events.unlink()  # of an earlier try at the same job of a sweep
+        # What an earlier try at the same job of a sweep left behind.
+        for left in (*self.directory.rglob("events.out.tfevents.*"), self.directory / "model.keras"):
+            left.unlink(missing_ok=True)
         self.record(started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
         for name, columns in (("steps.csv", STEP_COLUMNS), ("epochs.csv", EPOCH_COLUMNS)):
             with open(self.directory / name, "w", newline="") as file:
@@ -75,7 +78,7 @@ class RunWriter:
     def record(self, **fields: Any) -> None:
         """Add to summary.json; it is replaced in one move, never half-written."""
         self.summary.update(fields)
-        _write_summary(self.directory, self.summary)
+        self.facts("summary.json", self.summary)
 
     def steps(self, first: int, rates: np.ndarray, momenta: np.ndarray | None, losses: np.ndarray) -> None:
         """Add the updates from number `first` on: learning rate, momentum (None: left alone) and loss of each."""
@@ -105,6 +108,28 @@ class RunWriter:
             }
             self._scalars(name, epoch, kept, time.time())
             self._writer(name).flush()
+
+    def table(self, name: str, columns: Mapping[str, Iterable[Any]]) -> None:
+        """Write columns of equal length as a CSV file."""
+        with open(self.directory / name, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows([_short(cell) for cell in row] for row in zip(*columns.values(), strict=True))
+
+    def facts(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write a mapping as a JSON file, in one move."""
+        _write_facts(self.directory / name, values)
+
+    def picture(self, name: str, png: bytes) -> None:
+        """Write a PNG image as `name`.png and show it in TensorBoard under that name."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        (self.directory / f"{name}.png").write_bytes(png)
+        width, height = struct.unpack(">II", png[16:24])  # of the PNG's first chunk
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
+        summary = Summary(value=[Summary.Value(tag=name, image=image)])
+        self._writer("").add_event(Event(wall_time=time.time(), step=0, summary=summary))
 
     def hparams(self, knobs: Mapping[str, Any]) -> None:
         """Enter the run into TensorBoard's HParams tab."""
@@ -164,18 +189,16 @@ class RunWriter:
 def note_error(directory: Path, said: str) -> None:
     """Leave the one line that was said about a run's error in its summary, also where it ended before it had one."""
     with contextlib.suppress(OSError):
-        path = directory / "summary.json"
-        summary = read_summary(directory) if path.is_file() else {"status": "failed"}
-        _write_summary(directory, {**summary, "error": said})
+        summary = read_facts(directory, "summary.json") or {"status": "failed"}
+        _write_facts(directory / "summary.json", {**summary, "error": said})
 
 
-def _write_summary(directory: Path, summary: Mapping[str, Any]) -> None:
+def _write_facts(path: Path, values: Mapping[str, Any]) -> None:
     # JSON knows no NaN: what is not a number is null.
-    text = json.dumps(summary, default=_plain)
-    plain = json.loads(text, parse_constant=lambda _: None)
-    temporary = directory / ".summary.json.tmp"
+    plain = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
+    temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(json.dumps(plain, indent=2) + "\n")
-    os.replace(temporary, directory / "summary.json")
+    os.replace(temporary, path)
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
@@ -189,6 +212,12 @@ def read_config(directory: Path) -> DictConfig:
     if not path.is_file():
         raise checks.DataError(f"run: {path} is missing, expected the directory of a run of the command line")
     return DictConfig(OmegaConf.load(path))
+
+
+def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
+    """A JSON file of a run directory; None where it is not there."""
+    path = directory / name
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def find(root: Path) -> list[Path]:

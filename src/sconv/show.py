@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from sconv import contracts, plots, runs
+from sconv import assembly, contracts, plots, runs
 from sconv.datasets import updates
 
 WIDTH, LEFT = 100, 10  # of the picture in a terminal at most, and of the labels beside it
@@ -23,7 +23,7 @@ WIDTH, LEFT = 100, 10  # of the picture in a terminal at most, and of the labels
 def show(cfg: DictConfig) -> None:
     """Draw one schedule into the run directory, and on the terminal where it is no sweep."""
     hydra = HydraConfig.get()
-    schedule = instantiate(cfg.schedule, _convert_="all")
+    schedule = instantiate(assembly.with_lr_max(cfg).schedule, _convert_="all")
     steps, per_epoch = (_updates(cfg, str(hydra.runtime.choices["dataset"]), epochs) for epochs in (cfg.epochs, 1))
     rates, momenta = schedule.sample(steps)
     knots, title = schedule.knots(steps), f"{schedule.name}: {steps:,} updates, {cfg.epochs} epochs of {per_epoch:,}"

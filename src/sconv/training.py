@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -16,8 +17,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import checks, contracts, devices, runs, sweeps
-from sconv.datasets import Dataset, updates
+from sconv import assembly, contracts, range_tests, runs, sweeps
+from sconv.datasets import Dataset
 from sconv.schedules import Schedule
 
 # Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
@@ -25,7 +26,6 @@ from sconv.schedules import Schedule
 log = logging.getLogger(__name__)
 
 GROUPS = ("schedule", "optimizer", "model", "dataset", "augment")  # what a run is compared by
-SLOW = 0.05
 
 
 def train(cfg: DictConfig) -> None:
@@ -37,15 +37,15 @@ def train(cfg: DictConfig) -> None:
             fingerprint=sweeps.fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit()
         )
         with Console().status("starting"):
-            schedule = _judge(cfg)
-            # Before the data: a loader that uses TensorFlow starts it, and then the number of threads is fixed.
+            schedule, dataset, steps = assembly.judge(cfg)
             device = instantiate(cfg.device, precision=cfg.precision)
-        dataset = contracts.load_dataset(cfg.dataset)
-        steps = _updates(cfg, schedule, dataset)
-        run.record(device=device, schedule=_resolved(schedule, steps), train_examples=len(dataset.train))
-        run.record(class_names=dataset.class_names)
+        run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names)
+        if assembly.wants_lr_max(cfg):
+            cfg = assembly.with_lr_max(cfg, range_tests.find_lr_max(cfg, run, schedule, dataset))
+            schedule = instantiate(cfg.schedule, _convert_="all")
+        run.record(schedule=_resolved(schedule, steps))
         choices = {group: str(hydra.runtime.choices[group]) for group in GROUPS}
-        run.hparams({**choices, **_flat_knobs(cfg)})
+        run.hparams({**choices, **assembly.flat_knobs(cfg)})
         try:
             _fit(cfg, run, schedule, dataset, steps)
         finally:
@@ -56,116 +56,81 @@ def train(cfg: DictConfig) -> None:
     _report(run)
 
 
-def _judge(cfg: DictConfig) -> Schedule:
-    """The schedule, with everything refused that would fail later and that can be told without the data."""
-    checks.integer("epochs", cfg.epochs, at_least=1)
-    checks.integer("batch_size", cfg.batch_size, at_least=1)
-    checks.integer("seed", cfg.seed)
-    checks.choice("precision", cfg.precision, devices.PRECISIONS)
-    if cfg.steps_per_execution != "auto":
-        checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
-    return instantiate(cfg.schedule, _convert_="all")
-
-
-def _updates(cfg: DictConfig, schedule: Schedule, dataset: Dataset) -> int:
-    """The number of optimizer updates, for which the schedule must have room."""
-    steps = updates(dataset.name, len(dataset.train), cfg.epochs, cfg.batch_size)
-    schedule.sample(steps)
-    return steps
-
-
 def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Dataset, steps: int) -> None:
-    """Build, compile, fit and save; what was reached is recorded also where the fit was cut short."""
-    import keras
-
-    from sconv.callbacks import ScheduleCallback
-    from sconv.datasets.streams import TrainingStream, evaluation_batches
+    """Build, fit and save; what was reached is recorded also where the fit was cut short."""
     from sconv.optimizers import detach
-    from sconv.parameter_groups import group_parameters
-    from sconv.progress import ProgressBar
-    from sconv.recording import Clock, Diverged, StepRecorder
+    from sconv.recording import Diverged
 
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(cfg.seed)
-    loss, augment = (instantiate(cfg[group], _convert_="all") for group in ("loss", "augment"))
-    model = contracts.build_model(cfg.model, dataset, loss)
-    depth, evaluation_size = contracts.label_depth(model, loss), max(cfg.batch_size, 250)
-    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
-    per_execution = cfg.steps_per_execution
-    if per_execution == "auto":
-        per_execution = steps_per_execution(model, stream)
-    optimizer = instantiate(cfg.optimizer, _convert_="all")
-    group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
-    model.compile(
-        optimizer=optimizer,
-        loss=loss,
-        metrics=["accuracy"],
-        steps_per_execution=per_execution,
-    )
-    run.record(steps_per_execution=per_execution, parameters=model.count_params())
-    driver = ScheduleCallback(schedule, steps)
-    recorder, clock, bar = StepRecorder(driver, run.steps), Clock(), ProgressBar()
-    # What is evaluated is what is saved: `fit` ends with the averaged weights.
-    averaged = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
-    epochs: list[dict[str, float]] = []
-
-    def epoch_ended(epoch: int, logs: dict[str, float]) -> None:
-        epochs.append({"epoch": epoch + 1, **logs})
-        run.epoch(epoch + 1, driver.attachment.position, clock.training, logs)
-
-    epoch_keeper = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch), on_epoch_end=epoch_ended
-    )
+    model, stream = assembly.build(cfg, dataset)
+    run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
+    watch = Watch(run, schedule, steps, model, stream)
+    evaluated = functools.partial(_evaluation, model=model, batch_size=cfg.batch_size)
     try:
         model.fit(
             stream.batches,
             epochs=cfg.epochs,
             verbose=0,
             shuffle=False,  # the stream comes shuffled
-            validation_data=evaluation_batches(dataset.watched, evaluation_size, depth),
-            callbacks=[epoch_keeper, recorder, driver, clock, bar, *averaged],
+            validation_data=evaluated(dataset.watched),
+            callbacks=watch.callbacks,
         )
     except KeyboardInterrupt:
-        recorder.flush()
+        watch.recorder.flush()
         detach(model.optimizer)
         _save(model, run.directory)
         raise
     except Diverged as error:
-        run.record(
-            diverged={"step": error.step, "learning_rate": error.learning_rate, "momentum": error.momentum},
-        )
+        run.record(diverged={"step": error.step, "learning_rate": error.learning_rate, "momentum": error.momentum})
         raise
     else:
         _save(model, run.directory)
         if dataset.validation is not None:
-            batches = evaluation_batches(dataset.test, evaluation_size, depth)
-            run.record(test=model.evaluate(batches, verbose=0, return_dict=True))
+            run.record(test=model.evaluate(evaluated(dataset.test), verbose=0, return_dict=True))
     finally:
-        bar.stop()
-        done = driver.attachment.position if hasattr(driver, "attachment") else 0
-        seconds = {"training": clock.training, "evaluation": clock.evaluation, "compile": clock.compiling}
-        run.record(
-            steps=done,
-            seconds={name: round(value, 3) for name, value in seconds.items()},
-            **_outcome(epochs),
+        watch.record_outcome()
+
+
+class Watch:
+    """Everything that looks on while a model is fitted, and what it has seen."""
+
+    def __init__(self, run: runs.RunWriter, schedule: Schedule, steps: int, model: Any, stream: Any):
+        import keras
+
+        from sconv.callbacks import ScheduleCallback
+        from sconv.optimizers import inner
+        from sconv.progress import ProgressBar
+        from sconv.recording import Clock, StepRecorder
+
+        self.run, self.steps, self.epochs = run, steps, list[dict[str, float]]()
+        self.driver = ScheduleCallback(schedule, steps)
+        self.recorder, self.clock, self.bar = StepRecorder(self.driver, run.steps), Clock(), ProgressBar()
+        epochs = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch), on_epoch_end=self._epoch_ended
         )
-        run.hparams_end(succeeded=done == steps)
+        # What is evaluated is what is saved: `fit` ends with the averaged weights.
+        averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
+        self.callbacks = [epochs, self.recorder, self.driver, self.clock, self.bar, *averaged]
+
+    def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
+        self.epochs.append({"epoch": epoch + 1, **logs})
+        self.run.epoch(epoch + 1, self.driver.attachment.position, self.clock.training, logs)
+
+    def record_outcome(self) -> None:
+        """Put what was reached into the summary."""
+        self.bar.stop()
+        done = self.driver.attachment.position if hasattr(self.driver, "attachment") else 0
+        clock = self.clock
+        seconds = {"training": clock.training, "evaluation": clock.evaluation, "compile": clock.compiling}
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        self.run.record(steps=done, seconds=rounded, **_outcome(self.epochs))
+        self.run.hparams_end(succeeded=done == self.steps)
 
 
-def steps_per_execution(model: Any, stream: Any) -> int:
-    """About a second of training for each return to Python, at least ten returns an epoch; a power of two.
+def _evaluation(split: Any, model: Any, batch_size: int) -> Any:
+    """The batches of a split in order; evaluation bears larger ones than training."""
+    from sconv.datasets.streams import evaluation_batches
 
-    A training step costs about three forward passes; a forward pass is timed outside a compiled function, which
-    overrates small models a little. One that takes SLOW seconds hides the return by itself: several of them in a
-    loop would only take longer to compile.
-    """
-    images, _ = next(iter(stream.batches))
-    model(images)
-    began = time.perf_counter()
-    model(images)
-    step = 3 * (time.perf_counter() - began)
-    most = 1.0 if step > SLOW else max(1.0, min(1.0 / step, stream.steps_per_epoch / 10))
-    return 2 ** int(math.log2(most))
+    return evaluation_batches(split, max(batch_size, 250), contracts.label_depth(model, model.loss))
 
 
 def _save(model: Any, directory: Path) -> None:
@@ -192,11 +157,6 @@ def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
         for phase, knot in zip(schedule.phases, schedule.knots(steps), strict=True)
     ]
     return {"name": schedule.name, "steps": steps, "phases": phases}
-
-
-def _flat_knobs(cfg: DictConfig) -> dict[str, Any]:
-    """The knobs at the top of the configuration that are plain values."""
-    return {str(key): cfg[key] for key in cfg if isinstance(cfg[key], (int, float, str))}
 
 
 def _report(run: runs.RunWriter) -> None:

@@ -13,6 +13,7 @@ from sconv.schedules.decays import (
     warmup_stable_decay,
 )
 from sconv.schedules.policies import onecycle, onecycle_fastai, onecycle_smith, phases
+from sconv.schedules.ranges import range_test
 from sconv.schedules.shapes import SHAPES
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "onecycle_smith",
     "phases",
     "polynomial",
+    "range_test",
     "sgdr",
     "warmup_stable_decay",
 ]

@@ -101,6 +101,12 @@ class Schedule:
         return self.phases[0].momentum is not None
 
     @property
+    def peak_momentum(self) -> float | None:
+        """The momentum where the learning rate is highest; None where the policy leaves momentum alone."""
+        ends = [end for phase in self.phases if phase.momentum for end in zip(phase.lr, phase.momentum, strict=True)]
+        return max(ends, key=lambda end: end[0])[1] if ends else None
+
+    @property
     def min_steps(self) -> int:
         """The number of steps from which on every phase always gets at least one."""
         candidates = np.arange(1, self._surely_enough)

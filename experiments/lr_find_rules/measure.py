@@ -1,0 +1,114 @@
+"""How much each suggestion rule loses against the best lr of a grid: train with both, on several pairs, over seeds.
+
+    python experiments/lr_find_rules/measure.py                                   # everything
+    python experiments/lr_find_rules/measure.py --pairs lenet5-mnist_5k --seeds 0 # a small piece
+    python experiments/lr_find_rules/measure.py --read                            # the tables again, no training
+
+Runs `python -m sconv` for every training, keeps what it did under --runs and goes on where it was cut short. Writes
+results.csv (one row a training) and results.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+RULES = ("valley", "steep", "minimum", "slide", "smith")
+# Overrides that make the pair, and the grid over a decade and more that holds its best lr.
+PAIRS = {
+    "lenet5-mnist_5k": (("dataset=mnist_5k", "model=lenet5", "optimizer=sgd", "epochs=5"), (0.02, 0.3)),
+    "lenet5-mnist_5k-adam": (("dataset=mnist_5k", "model=lenet5", "optimizer=adam", "epochs=5"), (0.001, 0.02)),
+    "lenet5-fashion_mnist": (("dataset=fashion_mnist", "model=lenet5", "optimizer=sgd", "epochs=3"), (0.01, 0.2)),
+    "resnet20-cifar10": (
+        ("dataset=cifar10", "model=resnet20", "optimizer=sgd", "epochs=5", "batch_size=128", "lr_find.max_steps=300"),
+        (0.1, 2.0),
+    ),
+}
+GRID_POINTS = 6
+
+
+def main() -> None:
+    arguments = _arguments()
+    rows = []
+    for pair in arguments.pairs:
+        overrides, (low, high) = PAIRS[pair]
+        for seed in arguments.seeds:
+            common = [*overrides, f"seed={seed}"]
+            folder = arguments.runs / pair / f"seed{seed}"
+            found = _run(folder / "lr_find", [*common, "task=lr_find"], arguments.read)
+            if found is None:
+                continue
+            picks = json.loads((folder / "lr_find" / "lr_find.json").read_text())["suggestions"]
+            wanted = [(rule, picks[rule]) for rule in RULES]
+            wanted += [("grid", float(rate)) for rate in np.geomspace(low, high, GRID_POINTS)]
+            for source, rate in wanted:
+                run = folder / f"{source}-{rate:.3g}"
+                summary = _run(run, [*common, f"lr_max={rate:.6g}"], arguments.read)
+                if summary is not None:
+                    final = summary.get("final") or {}
+                    # A run that diverged classifies no better than a guess.
+                    rows.append((pair, seed, source, rate, final.get("val_accuracy", 0.1), summary["status"]))
+    with open(HERE / "results.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("pair", "seed", "source", "lr_max", "accuracy", "status"), *rows])
+    table = _table(rows)
+    (HERE / "results.md").write_text(table)
+    print(table)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", nargs="+", default=list(PAIRS), choices=PAIRS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("outputs/lr_find_rules"))
+    parser.add_argument("--read", action="store_true", help="only read the runs that are there")
+    return parser.parse_args()
+
+
+def _run(folder: Path, overrides: list[str], read_only: bool) -> dict | None:
+    """The summary of a run, made now unless it is there; None where there is none to read."""
+    path = folder / "summary.json"
+    done = path.is_file() and json.loads(path.read_text())["status"] in ("finished", "diverged")
+    if not done and read_only:
+        return None
+    if not done:
+        command = [sys.executable, "-m", "sconv", *overrides, f"hydra.run.dir={folder}"]
+        print(" ".join(command[1:]), flush=True)
+        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _table(rows: list[tuple]) -> str:
+    """Points of accuracy lost by each rule against the grid's best lr (best on the mean over seeds), mean and std."""
+    lines = ["| pair | best of the grid | " + " | ".join(RULES) + " |", "|" + "---|" * (len(RULES) + 2)]
+    losses: dict[str, list[float]] = {rule: [] for rule in RULES}
+    for pair in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == pair]
+        grid: dict[float, dict[int, float]] = {}
+        for _, seed, source, rate, accuracy, _ in mine:
+            if source == "grid":
+                grid.setdefault(rate, {})[seed] = accuracy
+        best = max(grid, key=lambda rate: statistics.mean(grid[rate].values()))
+        cells = [f"{100 * statistics.mean(grid[best].values()):.2f} % (lr {best:.2g})"]
+        for rule in RULES:
+            found = {seed: (rate, accuracy) for _, seed, source, rate, accuracy, _ in mine if source == rule}
+            lost = [100 * (grid[best][seed] - accuracy) for seed, (_, accuracy) in found.items() if seed in grid[best]]
+            losses[rule] += lost
+            spread = f" ± {statistics.stdev(lost):.2f}" if len(lost) > 1 else ""
+            rates = statistics.geometric_mean(rate for rate, _ in found.values())
+            cells.append(f"{statistics.mean(lost):.2f}{spread} (lr {rates:.2g})")
+        lines.append(f"| {pair} | " + " | ".join(cells) + " |")
+    means = [f"{statistics.mean(losses[rule]):.2f}" for rule in RULES]
+    lines.append("| **points lost, mean** | | " + " | ".join(means) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""From a configuration to the parts of a run: what is wanted is judged first, then data and model are put together."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sconv import checks, contracts, devices, readings
+from sconv.datasets import Dataset, updates
+from sconv.schedules import Schedule, range_test
+from sconv.suggestions import MIN_POINTS
+
+# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
+
+# Seconds of a training step from which on one step a call is best.
+SLOW = 0.05
+# Stands for an lr_max that is still to be found: any value shows what else is wrong.
+_PLACEHOLDER = 1.0
+
+
+def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
+    """The schedule, the data and the number of updates, with everything refused that would fail later.
+
+    Where `lr_max` is auto the schedule is the one for an lr_max of 1.
+    """
+    if not wants_lr_max(cfg):
+        checks.lr_max(cfg.lr_max)
+    schedule = instantiate(with_lr_max(cfg).schedule, _convert_="all")
+    checks.integer("epochs", cfg.epochs, at_least=1)
+    checks.integer("batch_size", cfg.batch_size, at_least=1)
+    checks.integer("seed", cfg.seed)
+    checks.choice("precision", cfg.precision, devices.PRECISIONS)
+    if cfg.steps_per_execution != "auto":
+        checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
+    if wants_lr_max(cfg):
+        judge_range_test(cfg)
+    devices.hold_threads(cfg.device.threads)
+    with devices.quiet_start():  # some datasets come through TensorFlow
+        dataset = contracts.load_dataset(cfg.dataset)
+    parts = OmegaConf.select(cfg, "optimizer.gradient_accumulation_steps") or 1
+    steps = updates(dataset.name, len(dataset.train), cfg.epochs, cfg.batch_size) // int(parts)
+    schedule.sample(steps)
+    return schedule, dataset, steps
+
+
+def judge_range_test(cfg: DictConfig) -> None:
+    """Refuse settings of the range test that would fail later."""
+    wanted = cfg.lr_find
+    steps = checks.integer("max_steps", wanted.max_steps, at_least=MIN_POINTS)
+    range_test(wanted.start_lr, wanted.end_lr, anneal=wanted.anneal).sample(steps)
+    readings.settings(wanted.smoothing, wanted.stop_factor, wanted.suggestion)
+
+
+def wants_lr_max(cfg: DictConfig) -> bool:
+    """Whether lr_max is to be found by a range test."""
+    return isinstance(cfg.lr_max, str) and cfg.lr_max == checks.AUTO
+
+
+def with_lr_max(cfg: DictConfig, value: float | None = None) -> DictConfig:
+    """The configuration with `value` for an lr_max of auto; None stands in for one that is still to be found."""
+    if not wants_lr_max(cfg):
+        return cfg
+    cfg = copy.deepcopy(cfg)
+    cfg.lr_max = _PLACEHOLDER if value is None else value
+    return cfg
+
+
+def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
+    """The compiled model and its training batches; the same configuration gives the same weights and batches again."""
+    import keras
+
+    from sconv.datasets.streams import TrainingStream
+    from sconv.parameter_groups import group_parameters
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(cfg.seed)
+    loss, augment, optimizer = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment", "optimizer"))
+    model = contracts.build_model(cfg.model, dataset, loss)
+    depth = contracts.label_depth(model, loss)
+    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
+    group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
+    per_execution = cfg.steps_per_execution
+    if per_execution == "auto":
+        per_execution = steps_per_execution(model, stream)
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
+    return model, stream
+
+
+def flat_knobs(cfg: DictConfig) -> dict[str, Any]:
+    """The knobs at the top of the configuration that are plain values."""
+    return {str(key): cfg[key] for key in cfg if isinstance(cfg[key], (int, float, str))}
+
+
+def steps_per_execution(model: Any, stream: Any) -> int:
+    """About a second of training for each return to Python, at least ten returns an epoch; a power of two.
+
+    A training step costs about three forward passes; a forward pass is timed outside a compiled function, which
+    overrates small models a little. One that takes SLOW seconds hides the return by itself: several of them in a
+    loop would only take longer to compile.
+    """
+    images, _ = next(iter(stream.batches))
+    model(images)
+    began = time.perf_counter()
+    model(images)
+    step = 3 * (time.perf_counter() - began)
+    most = 1.0 if step > SLOW else max(1.0, min(1.0 / step, stream.steps_per_epoch / 10))
+    return 2 ** int(math.log2(most))

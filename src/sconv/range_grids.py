@@ -1,0 +1,118 @@
+"""task=range_grid: which weight decay allows the largest learning rate."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.console import Console
+
+from sconv import checks, range_plots, range_tests, runs
+from sconv.readings import RangeTest
+from sconv.smoothing import start_of
+
+
+def range_grid(cfg: DictConfig) -> None:
+    """Range tests over weight decays (and momenta, and batch sizes) from the same initial weights: one recommendation.
+
+    Source: Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), section 4.4.
+    """
+    with range_tests.begin(cfg) as (cfg, run, schedule, dataset):
+        points = list(_points(cfg, schedule.peak_momentum))
+        console = Console(highlight=False, soft_wrap=True)
+        tests: dict[str, RangeTest] = {}
+        for label, decay, momentum, size in points:
+            tests[label] = range_tests.carry_out(_changed(cfg, decay, size), dataset, momentum)
+            rate = tests[label].suggestions.get("smith")
+            console.print(f"{label}: {tests[label].problem if rate is None else f'lr {rate:.2g}'}")
+        advice = recommend(tests, {label: decay for label, decay, *_ in points})
+        _keep(run, tests, advice)
+        console.print(f"recommended    [bold]lr_max={advice.lr:.2g}[/bold] with {advice.label}: {advice.reason}")
+        range_tests.say_where(run, console, "range_grid")
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What a grid of range tests recommends: one of them by its label, its lr, and why in one line."""
+
+    label: str
+    lr: float
+    weight_decay: float
+    reason: str
+
+
+def recommend(tests: Mapping[str, RangeTest], weight_decays: Mapping[str, float]) -> Recommendation:
+    """The largest lr of a grid of range tests, and the weight decay that allows it.
+
+    Both mappings go by label. Of the tests whose largest stable lr (rule `smith`) is within a third of the best, and
+    whose loss falls as low within a tenth of the whole fall, the one with the largest weight decay: it regularises
+    most and costs nothing. Source: Smith (arXiv 1803.09820), section 4.4, and Gugger, "The 1cycle policy" (2018).
+    Raises SettingError where no test can be read.
+    """
+    usable = {label: test for label, test in tests.items() if test.problem is None}
+    if not usable:
+        raise checks.SettingError(next(test.problem for test in tests.values() if test.problem))
+    rates = {label: test.suggestions["smith"] for label, test in usable.items()}
+    lows = {label: float(test.smoothed.min()) for label, test in usable.items()}
+    start = max(start_of(test.losses) for test in usable.values())
+    fastest, lowest = max(rates.values()), min(lows.values())
+    allowed = lowest + 0.1 * (start - lowest)
+    # The lowest loss always qualifies where nothing has both a high lr and a low loss.
+    good = [name for name in usable if rates[name] >= fastest * 2 / 3 and lows[name] <= allowed] or [
+        min(lows, key=lambda name: lows[name])
+    ]
+    pick = max(good, key=lambda name: (weight_decays[name], rates[name]))
+    reason = (
+        f"the largest weight decay ({weight_decays[pick]:g}) that still allows lr {rates[pick]:.2g} "
+        f"(the best of the grid: {fastest:.2g}) with a loss down to {lows[pick]:.3g} (best: {lowest:.3g})"
+    )
+    return Recommendation(pick, rates[pick], weight_decays[pick], reason)
+
+
+def _points(cfg: DictConfig, own_momentum: float | None) -> Iterator[tuple[str, float, float | None, int]]:
+    """Every point of the grid: its label, weight decay, momentum and batch size."""
+    decays = _values(
+        "weight_decay", cfg.task.weight_decay, OmegaConf.select(cfg, "optimizer.weight_decay") or 0.0, at_least=0
+    )
+    momenta = _values("momentum", cfg.task.momentum, own_momentum, at_least=0, below=1)
+    sizes = _values("batch_size", cfg.task.batch_size, cfg.batch_size, at_least=1)
+    for size, momentum, decay in itertools.product(sizes, momenta, decays):
+        label = f"weight decay {decay:g}"
+        label += f", momentum {momentum:g}" if len(momenta) > 1 else ""
+        label += f", batch size {size:g}" if len(sizes) > 1 else ""
+        yield label, decay, momentum, checks.integer("task.batch_size", size, at_least=1)
+
+
+def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
+    """The values of one axis of the grid: those wanted, without any the run's own."""
+    if wanted is None:
+        return [own]
+    if not isinstance(wanted, (Sequence, ListConfig)) or isinstance(wanted, str) or not wanted:
+        raise checks.SettingTypeError(f"task.{name}: got {checks.shown(wanted)}, expected a list of numbers or null")
+    return list(dict.fromkeys(checks.number(f"task.{name}", value, **bounds) for value in wanted))
+
+
+def _changed(cfg: DictConfig, weight_decay: float, batch_size: int) -> DictConfig:
+    """The configuration of one point; the same seed gives every one the same initial weights."""
+    cfg = copy.deepcopy(cfg)
+    OmegaConf.update(cfg, "optimizer.weight_decay", weight_decay, force_add=True)
+    cfg.batch_size = batch_size
+    return cfg
+
+
+def _keep(run: runs.RunWriter, tests: dict[str, RangeTest], advice: Recommendation) -> None:
+    columns: dict[str, list[Any]] = {"setting": [], "learning_rate": [], "loss": [], "smoothed": []}
+    for label, test in tests.items():
+        columns["setting"] += [label] * len(test.losses)
+        columns["learning_rate"] += list(test.learning_rates)
+        columns["loss"] += list(test.losses)
+        columns["smoothed"] += list(test.smoothed)
+    run.table("range_grid.csv", columns)
+    run.picture("range_grid", range_plots.png(range_plots.range_grid(tests, advice.label, advice.lr)))
+    found = {label: {"suggestions": test.suggestions, "problem": test.problem} for label, test in tests.items()}
+    run.facts("range_grid.json", {**vars(advice), "tests": found})
+    run.record(lr_max=advice.lr, weight_decay=advice.weight_decay)

@@ -162,7 +162,7 @@ def _table(result: Evaluation, names: Sequence[str]) -> Table:
     whole = len(names) <= SHOWN
     for column in names if whole else ("most often taken for",):
         table.add_column(column, justify="right" if whole else "left")
-    order = list(range(len(names))) if whole else np.argsort(result.class_accuracy)[:SHOWN].tolist()
+    order: list[int] = list(range(len(names))) if whole else np.argsort(result.class_accuracy)[:SHOWN].tolist()
     for true in order:
         row, share = result.confusion[true], result.class_accuracy[true]
         others = np.where(np.arange(len(names)) == true, 0, row)

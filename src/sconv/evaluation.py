@@ -162,11 +162,12 @@ def _table(result: Evaluation, names: Sequence[str]) -> Table:
     whole = len(names) <= SHOWN
     for column in names if whole else ("most often taken for",):
         table.add_column(column, justify="right" if whole else "left")
-    order: list[int] = list(range(len(names))) if whole else np.argsort(result.class_accuracy)[:SHOWN].tolist()
+    worst: list[int] = np.argsort(result.class_accuracy)[:SHOWN].tolist()
+    order = range(len(names)) if whole else worst
     for true in order:
         row, share = result.confusion[true], result.class_accuracy[true]
         others = np.where(np.arange(len(names)) == true, 0, row)
         cells = [f"[bold green]{count}[/]" if place == true else f"{count or ''}" for place, count in enumerate(row)]
-        mistaken = f"{names[others.argmax()]} ({others.max()})" if others.max() else ""
+        mistaken = f"{names[int(others.argmax())]} ({others.max()})" if others.max() else ""
         table.add_row(names[true], str(row.sum()), f"{share:.4f}", *(cells if whole else (mistaken,)))
     return table

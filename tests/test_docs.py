@@ -71,7 +71,7 @@ def steps(page, folder):
             yield block, {"folder": str(folder), "python": block.body}
         elif block.how in ("train", "tests"):
             pass  # the two commands of the README: .ci/run carries them out
-        elif block.language in ("", "console"):
+        elif block.language in ("", "sh", "console"):
             for command in commands(block):
                 yield block, case(command, folder)
         else:

@@ -139,7 +139,6 @@ def test_experiment_says_how_to_run_it(option):
         "epochs=two",
         "epochs=2.5",
         "batch_size=many",
-        "lr_max=high",
         "schedule.pct_strat=0.2",
         "dataset.sise=3",
         "optimizer.momentun=0.9",

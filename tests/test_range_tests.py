@@ -141,7 +141,10 @@ def test_training_after_the_test_equals_training_with_its_pick(swept, tmp_path):
         ("lr_max=-1", "lr_max: got -1, expected a finite number above 0, or auto"),
         (("lr_max=auto", "lr_find.start_lr=50"), "start_lr: got 50, expected a finite number above 0 and below 30"),
         (("lr_max=auto", "lr_find.suggestion=best"), "suggestion: got 'best', expected one of valley, steep"),
-        (("task=range_grid", "task.weight_decay=small"), "task.weight_decay: got 'small', expected a list of numbers"),
+        (
+            ("task=range_grid", "range_grid.weight_decay=small"),
+            "range_grid.weight_decay: got 'small', expected a list of numbers",
+        ),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path, override, said):
@@ -153,7 +156,7 @@ def test_bad_settings_are_one_line(tmp_path, override, said):
 
 @pytest.mark.slow
 def test_the_grid_recommends_an_lr_and_a_weight_decay(tmp_path):
-    run = sconv(tmp_path, "task=range_grid", "task.weight_decay=[0,1e-4,1.0]", "task.batch_size=[32,64]")
+    run = sconv(tmp_path, "task=range_grid", "range_grid.weight_decay=[0,1e-4,1.0]", "range_grid.batch_size=[32,64]")
     assert run.returncode == 0, run.stderr
     directory = only(tmp_path, "range_grid.json").parent
     found = facts(directory / "range_grid.json")

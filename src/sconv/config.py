@@ -37,6 +37,7 @@ class Config:
     loss: dict[str, Any] = MISSING
     lr_max: Any = MISSING  # a number, or auto
     lr_find: Any = MISSING
+    range_grid: Any = MISSING
     # Its default may come with the optimizer, which is composed before config.yaml has its say.
     weight_decay: float | None = None
     l2: float | None = MISSING

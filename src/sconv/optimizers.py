@@ -17,7 +17,6 @@ import tensorflow as tf
 from sconv import checks
 from sconv.schedules import Schedule
 
-# What an optimizer calls its momentum.
 MOMENTA = ("momentum", "beta_1")
 _WITH_MOMENTUM = (
     "SGD, RMSprop and Muon have a momentum; Adam, AdamW, Nadam, Adamax, Lamb and Lion a beta_1 that takes its place"

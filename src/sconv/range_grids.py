@@ -76,15 +76,15 @@ def recommend(tests: Mapping[str, RangeTest], weight_decays: Mapping[str, float]
 def _points(cfg: DictConfig, own_momentum: float | None) -> Iterator[tuple[str, float, float | None, int]]:
     """Every point of the grid: its label, weight decay, momentum and batch size."""
     decays = _values(
-        "weight_decay", cfg.task.weight_decay, OmegaConf.select(cfg, "optimizer.weight_decay") or 0.0, at_least=0
+        "weight_decay", cfg.range_grid.weight_decay, OmegaConf.select(cfg, "optimizer.weight_decay") or 0.0, at_least=0
     )
-    momenta = _values("momentum", cfg.task.momentum, own_momentum, at_least=0, below=1)
-    sizes = _values("batch_size", cfg.task.batch_size, cfg.batch_size, at_least=1)
+    momenta = _values("momentum", cfg.range_grid.momentum, own_momentum, at_least=0, below=1)
+    sizes = _values("batch_size", cfg.range_grid.batch_size, cfg.batch_size, at_least=1)
     for size, momentum, decay in itertools.product(sizes, momenta, decays):
         label = f"weight decay {decay:g}"
         label += f", momentum {momentum:g}" if len(momenta) > 1 else ""
         label += f", batch size {size:g}" if len(sizes) > 1 else ""
-        yield label, decay, momentum, checks.integer("task.batch_size", size, at_least=1)
+        yield label, decay, momentum, checks.integer("range_grid.batch_size", size, at_least=1)
 
 
 def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
@@ -92,8 +92,10 @@ def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
     if wanted is None:
         return [own]
     if not isinstance(wanted, (Sequence, ListConfig)) or isinstance(wanted, str) or not wanted:
-        raise checks.SettingTypeError(f"task.{name}: got {checks.shown(wanted)}, expected a list of numbers or null")
-    return list(dict.fromkeys(checks.number(f"task.{name}", value, **bounds) for value in wanted))
+        raise checks.SettingTypeError(
+            f"range_grid.{name}: got {checks.shown(wanted)}, expected a list of numbers or null"
+        )
+    return list(dict.fromkeys(checks.number(f"range_grid.{name}", value, **bounds) for value in wanted))
 
 
 def _changed(cfg: DictConfig, weight_decay: float, batch_size: int) -> DictConfig:

@@ -23,7 +23,7 @@ from sconv.readings import RangeTest
 from sconv.schedules import Schedule
 
 # What a range test does not depend on: two runs that differ only here share one.
-_IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "resume_sweep")
+_IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "resume_sweep", "range_grid")
 
 
 def lr_find(cfg: DictConfig) -> None:
@@ -125,4 +125,5 @@ def _taken_over(run: runs.RunWriter, key: str) -> dict[str, Any] | None:
 
 
 def say_where(run: runs.RunWriter, console: Console, name: str) -> None:
+    """Tell where the picture is."""
     console.print(f"{'picture':<14} {os.path.relpath(run.directory / name)}.png")

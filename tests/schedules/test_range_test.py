@@ -29,12 +29,6 @@ def test_momentum_is_held_under_an_exponential_rise(momentum: float) -> None:
     assert (momenta == momentum).all()
 
 
-@pytest.mark.parametrize(("lr", "momentum"), [((0.0, 1.0), None), ((1.0, 0.0), None), ((0.1, 1.0), (0.9, 0.0))])
-def test_an_exponential_has_no_end_at_zero(lr: tuple[float, float], momentum: tuple[float, float] | None) -> None:
-    with pytest.raises(ValueError, match="expected ends above 0 for anneal=exponential"):
-        Phase(1.0, lr, momentum, "exponential")
-
-
 def test_the_momentum_at_the_peak() -> None:
     assert onecycle(1.0).peak_momentum == 0.85
     assert onecycle_fastai(1.0, momentum=(0.9, 0.7)).peak_momentum == 0.7

@@ -135,8 +135,8 @@ def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, n
     figures = {"accuracy": result.accuracy, "loss": result.loss}
     (output / "evaluation.json").write_text(json.dumps({**outcome, **figures}, indent=2) + "\n")
     with open(output / "classes.csv", "w", newline="") as file:
-        rows = zip(names, result.confusion.sum(axis=1), result.class_accuracy, strict=True)
-        csv.writer(file).writerows([("class", "examples", "accuracy"), *rows])
+        of_class = zip(names, result.confusion.sum(axis=1), result.class_accuracy, strict=True)
+        csv.writer(file).writerows([("class", "examples", "accuracy"), *of_class])
     with open(output / "confusion.csv", "w", newline="") as file:
         rows = ((name, *row) for name, row in zip(names, result.confusion, strict=True))
         csv.writer(file).writerows([("true \\ predicted", *names), *rows])

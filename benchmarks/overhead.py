@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sconv import devices, runs
+from sconv.assembly import steps_per_execution
 from sconv.callbacks import OneCycleScheduler, ScheduleCallback
 from sconv.datasets import Split
 from sconv.datasets.streams import TrainingStream
@@ -28,7 +29,6 @@ from sconv.models import lenet5, mlp
 from sconv.progress import ProgressBar
 from sconv.recording import Clock, StepRecorder
 from sconv.schedules import onecycle_fastai
-from sconv.assembly import steps_per_execution
 
 BATCH, STEPS = 32, 400
 RESULTS = Path(__file__).parent / "results" / "overhead.json"

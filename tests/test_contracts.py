@@ -180,7 +180,7 @@ def test_heavy_imbalance_is_told(caplog, monkeypatch):
 
 def run(folder, *overrides, python=sys.executable, **environment):
     done = subprocess.run(
-        [python, "-m", "sconv", "epochs=2", *overrides],
+        [python, "-m", "sconv", *overrides, "epochs=2"],
         cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,

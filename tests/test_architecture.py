@@ -22,12 +22,12 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = (
     ("__main__",),
     ("training", "complaints"),
-    ("range_tests",),
+    ("range_tests", "evaluation"),
     ("assembly", "fitting"),
     ("lr_finder", "progress", "sweeps"),
     ("recording", "feeding", "snapshots", "readings"),
-    ("callbacks", "report", "range_plots", "suggestions"),
-    ("optimizers", "runs", "devices", "plots", "config", "smoothing"),
+    ("callbacks", "parameter_groups", "report", "range_plots", "suggestions"),
+    ("optimizers", "runs", "devices", "plots", "config", "smoothing", "contracts", "targets", "augmentation"),
     ("schedules", "datasets", "models"),
     ("checks",),
 )
@@ -115,7 +115,7 @@ def sees_config(path):
 
 def test_only_the_command_line_and_the_tasks_see_a_config_object():
     seeing = {room(path) for path in SOURCES if sees_config(path)}
-    assert seeing <= {"__main__", "complaints", "config", "sweeps", "assembly"} | TASKS
+    assert seeing <= {"__main__", "complaints", "config", "sweeps", "assembly", "contracts", "targets"} | TASKS
     assert seeing >= {"__main__", "training"}
 
 
@@ -150,7 +150,9 @@ def test_source_is_small_and_says_what_it_is(path):
 
 def test_option_files_are_small():
     assert {path.name: len(path.read_text().splitlines()) for path in CONF.glob("*/*.yaml")}
-    assert [path for path in CONF.glob("*/*.yaml") if len(path.read_text().splitlines()) > 25] == []
+    longest = {"experiment": 35}  # whole recipes, whose headers say what they reproduce
+    lengths = {path: len(path.read_text().splitlines()) for path in CONF.glob("*/*.yaml")}
+    assert [path for path, length in lengths.items() if length > longest.get(path.parent.name, 25)] == []
 
 
 HEAVY = """

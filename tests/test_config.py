@@ -81,6 +81,8 @@ def test_option_has_the_defaults_of_its_callable(path):
 
 
 def plain(value):
+    if isinstance(value, dict) and value.get("_partial_"):
+        return get_object(value["_target_"])
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -112,7 +114,8 @@ def leaves(values, path=""):
 def test_experiment_has_its_say_and_the_command_line_the_last(compose, option):
     path = CONF / "experiment" / f"{option}.yaml"
     values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    chosen = {group.removeprefix("override /"): name for one in values.pop("defaults") for group, name in one.items()}
+    own = [one for one in values.pop("defaults") if isinstance(one, dict)]  # the others are recipes it builds on
+    chosen = {group.removeprefix("override /"): name for one in own for group, name in one.items()}
     cfg = compose(f"experiment={option}")
     for key, value in leaves(values):
         found = OmegaConf.select(cfg, key)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from sconv import config, contracts
@@ -28,10 +27,9 @@ DATA = {
 QUICK = ("avanwyk_fashion_mnist", "smith2018_mnist_lenet", "smith2017_fig1a_cpu")
 
 
-def composed(name):
-    config.register()
-    with initialize_config_dir(str(config.CONF), version_base="1.3"):
-        return compose("config", [f"experiment={name}"], return_hydra_config=True)
+@pytest.fixture
+def cfg(compose, name):
+    return compose(f"experiment={name}", hydra=True)
 
 
 def made_up(cfg, batch):
@@ -43,8 +41,7 @@ def made_up(cfg, batch):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_its_schedule_fits_its_updates(name):
-    cfg = composed(name)
+def test_its_schedule_fits_its_updates(cfg, name):
     size = cfg.dataset.train_size or DATA.get(cfg.hydra.runtime.choices.dataset, CIFAR10)[2]
     rates, _ = instantiate(cfg.schedule, _convert_="all").sample(updates(name, size, cfg.epochs, cfg.batch_size))
     assert rates.max() == pytest.approx(cfg.lr_max, rel=1e-12)
@@ -66,8 +63,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("name", PRINTED)
-def test_its_learning_rates_are_those_printed(name):
-    cfg = composed(name)
+def test_its_learning_rates_are_those_printed(cfg, name):
     total, start, peak, last = PRINTED[name]
     size = cfg.dataset.train_size or DATA[cfg.hydra.runtime.choices.dataset][2]
     assert updates(name, size, cfg.epochs, cfg.batch_size) == total
@@ -79,8 +75,7 @@ def test_its_learning_rates_are_those_printed(name):
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in EXPERIMENTS]
 )
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
-def test_it_builds_and_takes_two_steps(name):
-    cfg = composed(name)
+def test_it_builds_and_takes_two_steps(cfg):
     keras.utils.set_random_seed(0)
     if "weights" in cfg.model:
         cfg.model.weights = None
@@ -91,9 +86,8 @@ def test_it_builds_and_takes_two_steps(name):
     model.compile(optimizer, loss, jit_compile=False)
     stream = TrainingStream(dataset.train, 4, 0, augment, contracts.label_depth(model, loss))
     before = [variable.numpy() for variable in model.trainable_variables]
-    # As far into the schedule as the peak, where a wrong one would show.
-    policy = ScheduleCallback(instantiate(cfg.schedule, _convert_="all"), 10)
-    with pytest.warns(UserWarning, match="planned for steps=10"):
+    policy = ScheduleCallback(instantiate(cfg.schedule, _convert_="all"), 100)
+    with pytest.warns(UserWarning, match="planned for steps=100"):
         history = model.fit(stream.batches, epochs=1, shuffle=False, verbose=0, callbacks=[policy])
     assert int(model.optimizer.iterations) == 2
     assert np.isfinite(history.history["loss"][0])

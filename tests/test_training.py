@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from sconv import checks, progress, runs, schedules, training
+from sconv.datasets import synthetic
 from sconv.recording import Diverged
 
 TWENTY = 20  # updates of a tiny run: 2 epochs of 80 examples in batches of 8
@@ -258,3 +259,13 @@ def test_a_line_an_epoch_elsewhere():
         "epoch 1/2 loss 0.5000 val_accuracy 0.7500",
         "epoch 2/2 loss 0.5000 val_accuracy 0.7500",
     ]
+
+
+def test_with_averaged_weights_what_is_evaluated_is_what_is_saved(train):
+    directory = train("lr_max=0.2", "optimizer.use_ema=true", "optimizer.ema_momentum=0.9")
+    model = keras.saving.load_model(directory / "model.keras")
+    test = synthetic.load([6, 6, 1], classes=4, train_size=80, test_size=20).test
+    loss = model.evaluate(test.images, np.eye(4)[test.labels], verbose=0)[0]
+    assert summary_of(directory)["final"]["val_loss"] == pytest.approx(loss, rel=1e-5)
+    plain = summary_of(train("lr_max=0.2"))["final"]["val_loss"]
+    assert abs(plain - loss) > 1e-3 * loss

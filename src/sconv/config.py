@@ -76,6 +76,9 @@ def judge(cfg: DictConfig, in_sweep: bool) -> None:
     _refuse_unread(cfg)
     if cfg.resume_sweep and not in_sweep:
         raise checks.SettingError(f"resume_sweep: got {cfg.resume_sweep!r} without -m, expected the sweep's command")
+    for name in ("weight_decay", "l2"):
+        if cfg[name] is not None:
+            checks.number(name, cfg[name], at_least=0)
     settings = OmegaConf.to_container(cfg.optimizer, resolve=False)
     assert isinstance(settings, dict)
     for name, bounds in _OF_OPTIMIZERS.items():

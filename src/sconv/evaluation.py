@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
@@ -104,8 +104,16 @@ def probabilities(outputs: np.ndarray, loss: Any) -> np.ndarray:
 def _dataset(cfg: DictConfig, directory: Path) -> Dataset:
     """The dataset of the command line where it names one, else the run's own, if that may be trusted."""
     given = any(override.lstrip("+").startswith("dataset") for override in HydraConfig.get().overrides.task)
-    settings = cfg.dataset if given else trusted(runs.read_config(directory).dataset, cfg.target_whitelist)
+    settings = cfg.dataset if given else trusted(_config(directory).dataset, cfg.target_whitelist)
     return load_dataset(settings)
+
+
+def _config(directory: Path) -> DictConfig:
+    """The configuration the run was made with, its interpolations unresolved."""
+    path = directory / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise checks.DataError(f"run: {path} is missing, expected the directory of a run of the command line")
+    return DictConfig(OmegaConf.load(path))
 
 
 def _judge(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
@@ -138,8 +146,8 @@ def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, n
         of_class = zip(names, result.confusion.sum(axis=1), result.class_accuracy, strict=True)
         csv.writer(file).writerows([("class", "examples", "accuracy"), *of_class])
     with open(output / "confusion.csv", "w", newline="") as file:
-        rows = ((name, *row) for name, row in zip(names, result.confusion, strict=True))
-        csv.writer(file).writerows([("true \\ predicted", *names), *rows])
+        counts = ((name, *row) for name, row in zip(names, result.confusion, strict=True))
+        csv.writer(file).writerows([("true \\ predicted", *names), *counts])
     title = f"{dataset.name}: accuracy {result.accuracy:.4f}"
     plots.save(plots.confusion(result.confusion, names, title), output / "confusion.png")
 

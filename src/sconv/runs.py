@@ -26,7 +26,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
 
@@ -204,20 +203,6 @@ def _write_facts(path: Path, values: Mapping[str, Any]) -> None:
 def read_summary(directory: Path) -> dict[str, Any]:
     """The summary of a run directory."""
     return json.loads((directory / "summary.json").read_text())
-
-
-def read_config(directory: Path) -> DictConfig:
-    """The configuration a run was made with, its interpolations unresolved. Raises DataError where it has none."""
-    path = directory / ".hydra" / "config.yaml"
-    if not path.is_file():
-        raise checks.DataError(f"run: {path} is missing, expected the directory of a run of the command line")
-    return DictConfig(OmegaConf.load(path))
-
-
-def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
-    """A JSON file of a run directory; None where it is not there."""
-    path = directory / name
-    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def find(root: Path) -> list[Path]:

@@ -106,8 +106,9 @@ def check_dataset(dataset: Any, source: str) -> None:
         raise checks.SettingTypeError(f"dataset: {source} returned {_kind(dataset)}, expected a sconv.datasets.Dataset")
     if dataset.classes < 2:
         raise checks.SettingError(f"dataset: {source} has {dataset.classes} class, expected at least two class_names")
-    for part in ("train", "test", "validation"):
-        split, where = getattr(dataset, part), f"dataset: {source}: {part}"
+    splits = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation}
+    for part, split in splits.items():
+        where = f"dataset: {source}: {part}"
         if isinstance(split, Split):
             _check_arrays(split, dataset.classes, where)
         elif not isinstance(split, Stream) and not (part == "validation" and split is None):

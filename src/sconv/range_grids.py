@@ -11,7 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
-from sconv import checks, range_plots, range_tests, runs
+from sconv import checks, range_tests, runs
+from sconv.plots import range_tests as pictures
 from sconv.readings import RangeTest
 from sconv.smoothing import start_of
 
@@ -114,7 +115,7 @@ def _keep(run: runs.RunWriter, tests: dict[str, RangeTest], advice: Recommendati
         columns["loss"] += list(test.losses)
         columns["smoothed"] += list(test.smoothed)
     run.table("range_grid.csv", columns)
-    run.picture("range_grid", range_plots.png(range_plots.range_grid(tests, advice.label, advice.lr)))
+    run.picture("range_grid", pictures.png(pictures.range_grid(tests, advice.label, advice.lr)))
     found = {label: {"suggestions": test.suggestions, "problem": test.problem} for label, test in tests.items()}
     run.facts("range_grid.json", {**vars(advice), "tests": found})
     run.record(lr_max=advice.lr, weight_decay=advice.weight_decay)

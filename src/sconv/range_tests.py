@@ -17,7 +17,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import assembly, checks, range_plots, runs
+from sconv import assembly, checks, runs
+from sconv.plots import range_tests as pictures
 from sconv.datasets import Dataset
 from sconv.readings import RangeTest
 from sconv.schedules import Schedule
@@ -87,7 +88,7 @@ def carry_out(cfg: DictConfig, dataset: Dataset, momentum: float | None) -> Rang
 
 def _keep(run: runs.RunWriter, cfg: DictConfig, schedule: Schedule, test: RangeTest) -> None:
     run.table("lr_find.csv", {"learning_rate": test.learning_rates, "loss": test.losses, "smoothed": test.smoothed})
-    run.picture("lr_find", range_plots.png(test.plot()))
+    run.picture("lr_find", pictures.png(test.plot()))
     outcome = {"suggestion": test.suggestions.get(test.rule), "rule": test.rule, "suggestions": test.suggestions}
     more = {"diverged_at": test.diverged_at, "problem": test.problem, "steps": len(test.losses)}
     settings = OmegaConf.to_container(cfg.lr_find)

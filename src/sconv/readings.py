@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sconv import checks, range_plots
+from sconv import checks
+from sconv.plots import range_tests as pictures
 from sconv.smoothing import by_chance, lowest, smooth, start_of, stop_at
 from sconv.suggestions import MIN_POINTS, RULES, Curve
 
@@ -52,7 +53,7 @@ class RangeTest:
 
     def plot(self) -> Figure:
         """Draw the losses over lr with every suggestion; returns the matplotlib figure."""
-        return range_plots.range_test(self)
+        return pictures.range_test(self)
 
 
 def settings(smoothing: float, stop_factor: float, suggestion: str) -> None:

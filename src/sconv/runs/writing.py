@@ -1,13 +1,4 @@
-"""What a run directory holds: written here, read here, nowhere else.
-
-summary.json   status, metrics, steps, seconds, seed, versions, device, the resolved schedule
-epochs.csv     one row an epoch
-steps.csv      one row an optimizer update
-train/ validation/ and the directory itself: TensorBoard events
-model.keras    the trained model
-lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
-.hydra/        the configuration, as Hydra wrote it
-"""
+"""Writing a run directory."""
 
 from __future__ import annotations
 
@@ -16,11 +7,8 @@ import csv
 import json
 import os
 import struct
-import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,11 +16,7 @@ from typing import Any
 import numpy as np
 
 from sconv import checks
-
-STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
-SCHEDULE_COLUMNS = ("step", "epoch", "phase", "learning_rate", "momentum")
-STEP_COLUMNS = ("step", "learning_rate", "momentum", "loss")
-EPOCH_COLUMNS = ("epoch", "step", "seconds", "loss", "accuracy", "val_loss", "val_accuracy")
+from sconv.runs.reading import EPOCH_COLUMNS, SCHEDULE_COLUMNS, STEP_COLUMNS, read_facts
 
 
 class RunWriter:
@@ -200,16 +184,6 @@ def _write_facts(path: Path, values: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def read_summary(directory: Path) -> dict[str, Any]:
-    """The summary of a run directory."""
-    return json.loads((directory / "summary.json").read_text())
-
-
-def find(root: Path) -> list[Path]:
-    """The run directories at or below `root`, in the order of their names."""
-    return sorted(path.parent for path in root.rglob("summary.json"))
-
-
 def write_schedule(
     directory: Path, rates: np.ndarray, momenta: np.ndarray | None, knots: Sequence[int], steps_per_epoch: int
 ) -> None:
@@ -221,122 +195,6 @@ def write_schedule(
         writer.writerow(SCHEDULE_COLUMNS)
         for step, (phase, rate, momentum) in enumerate(zip(phases, rates, held, strict=True)):
             writer.writerow((step, _short(step / steps_per_epoch), phase, _short(rate), momentum))
-
-
-def read_schedule(directory: Path) -> tuple[np.ndarray, np.ndarray | None, list[int]]:
-    """Learning rates, momenta and the last step of each phase, as `write_schedule` was told them."""
-    with open(directory / "schedule.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    rates = np.array([float(row["learning_rate"]) for row in rows])
-    momenta = np.array([float(row["momentum"]) for row in rows]) if rows[0]["momentum"] else None
-    phases = np.array([int(row["phase"]) for row in rows])
-    return rates, momenta, [*np.flatnonzero(np.diff(phases)).tolist(), len(rows) - 1]
-
-
-class BrokenRun(checks.UserError):
-    """A run directory that cannot be read."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run directory as it was read: the configuration with its interpolations kept, epochs one array a column."""
-
-    directory: Path
-    summary: dict[str, Any]
-    config: dict[str, Any]
-    choices: dict[str, str]
-    epochs: dict[str, np.ndarray]
-
-
-def begun(root: Path) -> list[Path]:
-    """The directories at or below `root` where a run began, also those whose summary is missing."""
-    configured = (path.parent.parent for path in root.rglob(".hydra/config.yaml"))
-    return sorted({*find(root), *configured})
-
-
-def read(directory: Path) -> Run:
-    """Read a run directory, all but its steps; raises BrokenRun where something is missing, cut short or no run's."""
-    try:
-        summary = read_summary(directory)
-        config, hydra = (_yaml(directory / ".hydra" / name) for name in ("config.yaml", "hydra.yaml"))
-        if not isinstance(summary, dict) or summary.get("status") not in STATUSES:
-            raise BrokenRun(f"summary.json: no status out of {', '.join(STATUSES)}")
-        choices = {str(group): str(option) for group, option in hydra["hydra"]["runtime"]["choices"].items()}
-        epochs = _columns(directory / "epochs.csv", complete=summary["status"] == "finished")
-        if summary["status"] == "finished":
-            _check_finished(summary, epochs)
-    except FileNotFoundError as error:
-        raise BrokenRun(f"{Path(error.filename).name} is missing") from error
-    except OSError as error:
-        raise BrokenRun(f"{Path(error.filename or directory).name}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BrokenRun(" ".join(f"not a run's: {error}".split())[:160]) from error
-    return Run(directory, summary, config, choices, epochs)
-
-
-def read_steps(directory: Path) -> dict[str, np.ndarray]:
-    """The columns of steps.csv; NaN where a cell is empty. Raises BrokenRun."""
-    import pandas as pd
-
-    try:
-        frame = pd.read_csv(directory / "steps.csv", dtype=float, on_bad_lines="skip")
-        return {column: frame[column].to_numpy() for column in STEP_COLUMNS}
-    except (OSError, ValueError, KeyError) as error:
-        raise BrokenRun(f"steps.csv: {error}") from error
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    # The C loader takes 1 ms for what the Python one takes 7; some builds of PyYAML come without it.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        content = yaml.load(path.read_text(), loader)
-    except yaml.YAMLError as error:
-        raise BrokenRun(f".hydra/{path.name}: not YAML") from error
-    if not isinstance(content, dict):
-        raise BrokenRun(f".hydra/{path.name}: empty or no mapping")
-    return content
-
-
-def _columns(path: Path, complete: bool) -> dict[str, np.ndarray]:
-    """epochs.csv as arrays; a last row that a kill cut short is left out, unless the file should be `complete`."""
-    with open(path, newline="") as file:
-        header, *rows = csv.reader(file)
-    if rows and len(rows[-1]) < len(header) and not complete:
-        rows.pop()
-    if any(len(row) != len(header) for row in rows) or not set(EPOCH_COLUMNS) <= set(header):
-        raise BrokenRun(f"{path.name}: rows or columns are missing")
-    table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(header))
-    return dict(zip(header, table.T, strict=True))
-
-
-def _check_finished(summary: Mapping[str, Any], epochs: Mapping[str, np.ndarray]) -> None:
-    accuracies = [(summary.get(which) or {}).get("val_accuracy") for which in ("final", "best")]
-    if not all(isinstance(value, (int, float)) for value in accuracies):
-        raise BrokenRun("summary.json: finished without a test accuracy")
-    if not np.isfinite([*epochs["step"], *epochs["seconds"], *epochs["val_accuracy"]]).all() or not len(epochs["step"]):
-        raise BrokenRun("epochs.csv: finished, but epochs are missing")
-    numbers = (summary["steps"], summary["seconds"]["training"], summary["seed"])
-    if not all(isinstance(value, (int, float)) for value in numbers):
-        raise BrokenRun("summary.json: steps, seconds or seed is no number")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
-    import platform
-
-    names = ("sconv", "tensorflow", "keras", "numpy", "hydra-core")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
-
-
-def git_commit() -> str | None:
-    """The commit checked out in the working directory, with '+' where files differ from it; None outside git."""
-    try:
-        described = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
-        return subprocess.run(described, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _short(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from sconv.plots import BLUE, ORANGE, stroke
+from sconv.plots.figures import BLUE, ORANGE, stroke
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

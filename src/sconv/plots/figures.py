@@ -1,0 +1,34 @@
+"""What all pictures share: figures that belong to no window, colours, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#2a6fbb", "#d9772b", "#666666"
+# Told apart on white and on dark paper; the eleventh line starts again with another dash.
+COLOURS = (BLUE, ORANGE, "#2e9e6b", "#c5457f", "#8a63d2", "#b08f1c", "#1fa3b8", "#d1493f", "#7a8792", "#6f9e2f")
+Dash = Literal["solid", "dashed", "dotted", "dashdot"]
+DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted", "dashdot")
+
+
+def stroke(number: int) -> tuple[str, Dash]:
+    """Colour and dash of the line with this number, counted from 0."""
+    return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
+    # Not through pyplot: it would hold on to the figure, and may want a screen.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height))
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure to a file of the kind its name ends in."""
+    # Without the version of matplotlib in it, the same picture is the same file.
+    figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)

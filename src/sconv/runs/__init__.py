@@ -1,0 +1,49 @@
+"""What a run directory holds: written here, read here, nowhere else.
+
+summary.json   status, metrics, steps, seconds, seed, versions, device, the resolved schedule
+epochs.csv     one row an epoch
+steps.csv      one row an optimizer update
+train/ validation/ and the directory itself: TensorBoard events
+model.keras    the trained model
+lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
+.hydra/        the configuration, as Hydra wrote it
+"""
+
+from sconv.runs.provenance import git_commit, versions
+from sconv.runs.reading import (
+    EPOCH_COLUMNS,
+    SCHEDULE_COLUMNS,
+    STATUSES,
+    STEP_COLUMNS,
+    BrokenRun,
+    Run,
+    begun,
+    find,
+    read,
+    read_facts,
+    read_schedule,
+    read_steps,
+    read_summary,
+)
+from sconv.runs.writing import RunWriter, note_error, write_schedule
+
+__all__ = [
+    "EPOCH_COLUMNS",
+    "SCHEDULE_COLUMNS",
+    "STATUSES",
+    "STEP_COLUMNS",
+    "BrokenRun",
+    "Run",
+    "RunWriter",
+    "begun",
+    "find",
+    "git_commit",
+    "note_error",
+    "read",
+    "read_facts",
+    "read_schedule",
+    "read_steps",
+    "read_summary",
+    "versions",
+    "write_schedule",
+]

@@ -142,8 +142,12 @@ def test_training_after_the_test_equals_training_with_its_pick(swept, tmp_path):
         (("lr_max=auto", "lr_find.start_lr=50"), "start_lr: got 50, expected a finite number above 0 and below 30"),
         (("lr_max=auto", "lr_find.suggestion=best"), "suggestion: got 'best', expected one of valley, steep"),
         (
-            ("task=range_grid", "range_grid.weight_decay=small"),
-            "range_grid.weight_decay: got 'small', expected a list of numbers",
+            ("task=range_grid", "range_grid.l2=small"),
+            "range_grid.l2: got 'small', expected a list of numbers",
+        ),
+        (
+            ("task=range_grid", "range_grid.weight_decay=[0]"),
+            "range_grid.l2: got [0.0, 1e-05, 0.0001, 0.001] and range_grid.weight_decay too, expected one of them",
         ),
     ],
 )
@@ -156,7 +160,7 @@ def test_bad_settings_are_one_line(tmp_path, override, said):
 
 @pytest.mark.slow
 def test_the_grid_recommends_an_lr_and_a_weight_decay(tmp_path):
-    run = sconv(tmp_path, "task=range_grid", "range_grid.weight_decay=[0,1e-4,1.0]", "range_grid.batch_size=[32,64]")
+    run = sconv(tmp_path, "task=range_grid", "range_grid.l2=[0,1e-4,1.0]", "range_grid.batch_size=[32,64]")
     assert run.returncode == 0, run.stderr
     directory = only(tmp_path, "range_grid.json").parent
     found = facts(directory / "range_grid.json")
@@ -164,9 +168,11 @@ def test_the_grid_recommends_an_lr_and_a_weight_decay(tmp_path):
     curves = columns(directory / "range_grid.csv")
     firsts = dict(reversed(list(zip(curves["setting"], curves["loss"], strict=True))))
     for size in (32, 64):  # the same weights and the same first batch
-        assert len({loss for setting, loss in firsts.items() if setting.endswith(f"batch size {size}")}) == 1
+        assert len({loss for setting, loss in firsts.items() if setting.endswith(f"batch_size {size}")}) == 1
     assert len(set(firsts.values())) == 2
     assert found["label"] in found["tests"]
     assert found["lr"] == found["tests"][found["label"]]["suggestions"]["smith"]
-    assert re.search(r"^recommended .*because|^recommended .*weight decay", run.stdout, re.MULTILINE)
+    assert re.search(r"^recommended .*the largest weight decay", run.stdout, re.MULTILINE)
+    lowest = {setting: float(loss) for setting, loss in zip(curves["setting"], curves["smoothed"], strict=True)}
+    assert lowest["l2 0, batch_size 32"] != lowest["l2 1, batch_size 32"], "the decay is put into effect"
     assert "range_grid" in pictures(directory)

@@ -28,7 +28,15 @@ PAIRS = {
     "lenet5-mnist_5k-adam": (("dataset=mnist_5k", "model=lenet5", "optimizer=adam", "epochs=5"), (0.001, 0.02)),
     "lenet5-fashion_mnist": (("dataset=fashion_mnist", "model=lenet5", "optimizer=sgd", "epochs=3"), (0.01, 0.2)),
     "resnet20-cifar10": (
-        ("dataset=cifar10", "model=resnet20", "optimizer=sgd", "epochs=5", "batch_size=128", "lr_find.max_steps=300"),
+        (
+            "dataset=cifar10",
+            "dataset.train_size=5000",
+            "model=resnet20",
+            "optimizer=sgd",
+            "epochs=10",
+            "batch_size=128",
+            "lr_find.max_steps=300",
+        ),
         (0.1, 2.0),
     ),
 }

@@ -11,7 +11,7 @@ import tensorflow as tf
 from sconv import checks
 from sconv.datasets import Dataset
 from sconv.datasets.streams import TrainingStream
-from sconv.optimizers import MOMENTA, inner
+from sconv.optimizers import inner
 
 
 def compiled(model: Any) -> None:
@@ -59,4 +59,4 @@ def _spec(array: Any) -> tf.TensorSpec:
 def own_momentum(optimizer: keras.optimizers.Optimizer) -> float | None:
     """The momentum (else the beta_1) the optimizer was built with; None where it has neither, or 0."""
     driven = inner(optimizer)
-    return next((getattr(driven, name) for name in MOMENTA if hasattr(driven, name)), None) or None
+    return next((getattr(driven, name) for name in ("momentum", "beta_1") if hasattr(driven, name)), None) or None

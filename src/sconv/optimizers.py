@@ -17,7 +17,6 @@ import tensorflow as tf
 from sconv import checks
 from sconv.schedules import Schedule
 
-MOMENTA = ("momentum", "beta_1")
 _WITH_MOMENTUM = (
     "SGD, RMSprop and Muon have a momentum; Adam, AdamW, Nadam, Adamax, Lamb and Lion a beta_1 that takes its place"
 )
@@ -206,7 +205,7 @@ def _momentum_name(optimizer: keras.optimizers.Optimizer, schedule: Schedule) ->
     if not schedule.has_momentum:
         return None
     kind = type(optimizer).__name__
-    name = next((name for name in MOMENTA if hasattr(optimizer, name)), None)
+    name = next((name for name in ("momentum", "beta_1") if hasattr(optimizer, name)), None)
     if name is None:
         raise checks.SettingError(
             f"momentum: {kind} has none for {schedule.name} to drive; {_WITH_MOMENTUM}; "

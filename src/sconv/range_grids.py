@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 
 from sconv import checks, range_tests, runs
@@ -26,14 +26,25 @@ def range_grid(cfg: DictConfig) -> None:
         points = list(_points(cfg, schedule.peak_momentum))
         console = Console(highlight=False, soft_wrap=True)
         tests: dict[str, RangeTest] = {}
-        for label, decay, momentum, size in points:
-            tests[label] = range_tests.carry_out(_changed(cfg, decay, size), dataset, momentum)
-            rate = tests[label].suggestions.get("smith")
-            console.print(f"{label}: {tests[label].problem if rate is None else f'lr {rate:.2g}'}")
-        advice = recommend(tests, {label: decay for label, decay, *_ in points})
+        for point in points:
+            tests[point.label] = range_tests.carry_out(_changed(cfg, point), dataset, point.momentum)
+            rate = tests[point.label].suggestions.get("smith")
+            console.print(f"{point.label}: {tests[point.label].problem if rate is None else f'lr {rate:.2g}'}")
+        advice = recommend(tests, {point.label: point.decay for point in points})
         _keep(run, tests, advice)
         console.print(f"recommended    [bold]lr_max={advice.lr:.2g}[/bold] with {advice.label}: {advice.reason}")
         range_tests.say_where(run, console, "range_grid")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid; `knob` is the kind of weight decay that varies, weight_decay or l2."""
+
+    label: str
+    knob: str
+    decay: float
+    momentum: float | None
+    batch_size: int
 
 
 @dataclass(frozen=True)
@@ -74,18 +85,21 @@ def recommend(tests: Mapping[str, RangeTest], weight_decays: Mapping[str, float]
     return Recommendation(pick, rates[pick], weight_decays[pick], reason)
 
 
-def _points(cfg: DictConfig, own_momentum: float | None) -> Iterator[tuple[str, float, float | None, int]]:
-    """Every point of the grid: its label, weight decay, momentum and batch size."""
-    decays = _values(
-        "weight_decay", cfg.range_grid.weight_decay, OmegaConf.select(cfg, "optimizer.weight_decay") or 0.0, at_least=0
-    )
-    momenta = _values("momentum", cfg.range_grid.momentum, own_momentum, at_least=0, below=1)
-    sizes = _values("batch_size", cfg.range_grid.batch_size, cfg.batch_size, at_least=1)
+def _points(cfg: DictConfig, own_momentum: float | None) -> Iterator[Point]:
+    wanted = cfg.range_grid
+    if wanted.l2 is not None and wanted.weight_decay is not None:
+        raise checks.SettingError(
+            f"range_grid.l2: got {checks.shown(wanted.l2)} and range_grid.weight_decay too, expected one of them"
+        )
+    knob = "weight_decay" if wanted.l2 is None else "l2"
+    decays = _values(knob, wanted[knob], cfg[knob] or 0.0, at_least=0)
+    momenta = _values("momentum", wanted.momentum, own_momentum, at_least=0, below=1)
+    sizes = _values("batch_size", wanted.batch_size, cfg.batch_size, at_least=1)
     for size, momentum, decay in itertools.product(sizes, momenta, decays):
-        label = f"weight decay {decay:g}"
+        label = f"{knob} {decay:g}"
         label += f", momentum {momentum:g}" if len(momenta) > 1 else ""
-        label += f", batch size {size:g}" if len(sizes) > 1 else ""
-        yield label, decay, momentum, checks.integer("range_grid.batch_size", size, at_least=1)
+        label += f", batch_size {size:g}" if len(sizes) > 1 else ""
+        yield Point(label, knob, decay, momentum, checks.integer("range_grid.batch_size", size, at_least=1))
 
 
 def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
@@ -99,11 +113,11 @@ def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
     return list(dict.fromkeys(checks.number(f"range_grid.{name}", value, **bounds) for value in wanted))
 
 
-def _changed(cfg: DictConfig, weight_decay: float, batch_size: int) -> DictConfig:
+def _changed(cfg: DictConfig, point: Point) -> DictConfig:
     """The configuration of one point; the same seed gives every one the same initial weights."""
     cfg = copy.deepcopy(cfg)
-    OmegaConf.update(cfg, "optimizer.weight_decay", weight_decay, force_add=True)
-    cfg.batch_size = batch_size
+    cfg[point.knob] = point.decay
+    cfg.batch_size = point.batch_size
     return cfg
 
 

@@ -38,7 +38,9 @@ def labels(paths):
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=labels(FILES))
 def test_every_option_composes(compose, group, option):
     cfg = compose(f"{group}={option}")
-    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    # Some data is nowhere in particular: their files say that a value must be given.
+    must_be_given = ": ???" in (CONF / group / f"{option}.yaml").read_text()
+    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=not must_be_given)
     assert values["lr_max"] > 0
 
 

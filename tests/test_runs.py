@@ -337,7 +337,8 @@ import keras
 import numpy as np
 model = keras.saving.load_model(sys.argv[1] + "/model.keras")
 with np.load(sys.argv[2]) as data:
-    found = model.evaluate(data["images"], data["labels"], verbose=0, return_dict=True)
+    labels = np.eye(4)[data["labels"]]
+    found = model.evaluate(data["images"], labels, verbose=0, return_dict=True)
 found["optimizer"] = type(model.optimizer).__module__
 print(json.dumps(found))
 """

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sconv import assembly, checks, runs
-from sconv.plots import range_tests as pictures
 from sconv.datasets import Dataset
+from sconv.plots import range_tests as pictures
 from sconv.readings import RangeTest
 from sconv.schedules import Schedule
 

@@ -89,6 +89,7 @@ def times(row: Row, unit: str) -> str:
 
 
 def ratio(factor: Factor | None) -> str:
+    """A factor and its interval: 2.31 [1.90, 2.80]; with ≥ where the baseline's own cost is a lower bound."""
     if factor is None or factor.value is None:
         return NOTHING
     interval = "" if factor.low is None else f" [{factor.low:.2f}, {factor.high:.2f}]"
@@ -103,6 +104,7 @@ def points(difference: Difference | None) -> str:
 
 
 def significance(difference: Difference | None) -> str:
+    """A p-value with three digits after the point."""
     if difference is None or difference.p is None:
         return NOTHING
     return "<0.001" if difference.p < 0.001 else f"{difference.p:.3f}"

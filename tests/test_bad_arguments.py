@@ -165,7 +165,7 @@ SAME_WORDS = [
     ("schedule.anneal=cos", lambda: onecycle_fastai(0.1, anneal="cos")),
     ("schedule=baseline schedule.drops=[1.5]", lambda: schedules.baseline(0.1, drops=[1.5])),
     ("dataset=synthetic dataset.shape=[28,0,1]", lambda: synthetic.load([28, 0, 1])),
-    ("lr_max=-1", lambda: onecycle_fastai(-1.0)),
+    ("lr_max=-1", lambda: onecycle_fastai(-1)),
 ]
 
 
@@ -176,12 +176,13 @@ def test_the_command_line_says_the_same(compose, overrides, call):
     from omegaconf import OmegaConf
 
     from sconv import complaints
+    from sconv.contracts import load_dataset
 
     cfg = compose(*overrides.split())
     with pytest.raises(checks.UserError) as ours:
         call()
     with pytest.raises(Exception, match="got") as theirs:
-        [instantiate(cfg[group], _convert_="all") for group in ("schedule", "dataset")]
+        _ = instantiate(cfg.schedule, _convert_="all"), load_dataset(cfg.dataset)
     group = overrides.split()[-1].partition("=")[0].rpartition(".")[0]
     said = complaints.line(theirs.value, OmegaConf.to_container(cfg, resolve=False))
     assert said == f"{group}{'.' * bool(group)}{ours.value}"

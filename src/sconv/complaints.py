@@ -43,8 +43,8 @@ def line(error: BaseException, settings: Settings | None = None) -> str:
                 return _flat(said if kind is not checks.UserError else _placed(said, error, settings or {}))
     if isinstance(error, InstantiationException):
         return _flat(_not_instantiated(error, settings or {}))
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return _flat(f"{error.full_key}: {str(error).splitlines()[0]}")
+    if isinstance(error, OmegaConfBaseException) and (key := error.full_key or _reading(error, settings or {})):
+        return _flat(f"{key}: {str(error).splitlines()[0]}")
     if isinstance(error, (HydraException, OmegaConfBaseException, OSError)) or hasattr(error, "status"):
         return _flat(str(error))
     return f"{type(error).__name__}: {_flat(str(error))}"
@@ -62,16 +62,33 @@ def _placed(said: str, error: BaseException, settings: Settings) -> str:
 
     An argument that reads a knob at the top, such as ${lr_max}, is known by the knob's name.
     """
-    full = next((str(found) for cause in _causes(error) if (found := _called(cause))), "")
+    full = next((found for cause in _causes(error) if (found := _called(cause, settings))), "")
     name = re.split(r"[\[:]", said, maxsplit=1)[0]
     given = settings.get(full, {})
     return f"{full}.{said}" if name in given and given[name] != f"${{{name}}}" else said
 
 
-def _called(error: BaseException) -> str:
-    """The setting whose callable was being called."""
-    found = re.search(r"full_key: (\S+)", str(error)) if isinstance(error, InstantiationException) else None
-    return found[1] if found else ""
+def _reading(error: OmegaConfBaseException, settings: Settings) -> str:
+    """The setting that reads one that is not there, where OmegaConf does not tell it."""
+    unknown = re.search(r"Interpolation key '(.*)' not found", str(error))
+    reads = (name for name, value in settings.items() if unknown and f"${{{unknown[1]}}}" in str(value))
+    return next(reads, "")
+
+
+def _called(error: BaseException, settings: Settings) -> str:
+    """The setting whose callable was being called: Hydra tells it, or at least the callable."""
+    if not isinstance(error, InstantiationException):
+        return ""
+    if told := re.search(r"full_key: (\S+)", str(error)):
+        return told[1]
+    target = _target(error)
+    calls = {name: part["_target_"] for name, part in settings.items() if isinstance(part, dict) and "_target_" in part}
+    return next((name for name, called in calls.items() if called == target), "")
+
+
+def _target(error: InstantiationException) -> str:
+    found = re.search(r"target '([^']+)'", str(error))
+    return found[1] if found else "its target"
 
 
 def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
@@ -138,13 +155,12 @@ def _unwritable(error: BaseException) -> str:
 
 
 def _not_instantiated(error: InstantiationException, settings: Settings) -> str:
-    key, cause, said = _called(error), error.__cause__, str(error)
+    key, target, cause, said = _called(error, settings), _target(error), error.__cause__, str(error)
     where = f"{key}: " if key else ""
-    target = re.search(r"target '([^']+)'", said)
     if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(cause)):
-        return f"{key}.{unknown[1]}: {target[1] if target else 'its target'} takes no such argument"
+        return f"{key}.{unknown[1]}: {target} takes no such argument"
     if missing := re.search(r"missing \d+ required .*: '(\w+)'", str(cause)):
-        return f"{key}.{missing[1]}: got nothing, {target[1] if target else 'its target'} needs it"
+        return f"{key}.{missing[1]}: got nothing, {target} needs it"
     if unknown := re.search(r"Error loading '([^']+)'", f"{cause} {said}"):
         return f"{key}._target_: got {unknown[1]!r}, expected the name of something that can be imported"
     if cause is None:
@@ -152,8 +168,8 @@ def _not_instantiated(error: InstantiationException, settings: Settings) -> str:
     given = {name: value for name, value in settings.get(key, {}).items() if not name.startswith("_")}
     blamed = [name for name in given if re.search(rf"\b{re.escape(name)}\b", str(cause))]
     if len(blamed) == 1:
-        return f"{key}.{blamed[0]}: got {given[blamed[0]]!r}; {target[1] if target else 'its target'} says: {cause}"
-    return f"{where}{target[1] if target else 'its target'} says {type(cause).__name__}: {cause}"
+        return f"{key}.{blamed[0]}: got {given[blamed[0]]!r}; {target} says: {cause}"
+    return f"{where}{target} says {type(cause).__name__}: {cause}"
 
 
 # What is said of an error, or of what caused it: the first that has words for it.

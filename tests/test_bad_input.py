@@ -20,6 +20,12 @@ LIGHT = [
     # options and names
     ("schedule=onecylce", "schedule", "'onecylce'", "baseline, constant"),
     ("schedule=onecylce", "schedule", "onecylce", "did you mean onecycle?"),
+    ("dataset=npz", "dataset.path", "nothing", "dataset.path=..."),
+    ("dataset=npz dataset.path=nowhere.npz", "dataset npz", "nowhere.npz", "cannot read"),
+    ("dataset=image_folder dataset.path=nowhere", "dataset image_folder", "nowhere", "a folder for each class"),
+    ("dataset.train_size=4001", "train_size", "4001", "4000"),
+    ("dataset.classes=[cat,dog]", "classes", "'cat'", "names out of 0, 1"),
+    ("dataset._target_=nonesuch.load", "dataset._target_", "nonesuch.load", "imported"),
     ("dataset=mnist5k", "dataset", "'mnist5k'", "did you mean mnist_5k?"),
     ("model=lenet", "model", "'lenet'", "did you mean lenet5?"),
     ("optimizer=adm", "optimizer", "'adm'", "did you mean adam?"),

@@ -274,6 +274,7 @@ BAD = [
     ({"l2": -1e-4}, "l2: got -0.0001, expected a finite number of at least 0"),
     ({"l2": "1e-4"}, "l2: got '1e-4', expected a finite number of at least 0"),
     ({"decay_all": "no"}, "decay_all: got 'no', expected one of True, False"),
+    ({"lr_factors": 0.1}, "lr_factors: got 0.1, expected {layer: factor}"),
     ({"lr_factors": {"backbone": 0}}, "lr_factors.backbone: got 0, expected a finite number above 0"),
     ({"lr_factors": {"bacbone": 0.1}}, "lr_factors: bacbone is no layer of .* that has weights; expected one of"),
     ({"lr_factors": {"frozen": 0.1}}, "lr_factors: frozen has nothing to train: it is frozen; expected one of"),

@@ -42,7 +42,7 @@ class Config:
     weight_decay: float | None = None
     l2: float | None = MISSING
     decay_all: bool = MISSING
-    lr_factors: dict[str, float] = field(default_factory=dict)
+    lr_factors: Any = None  # a mapping would take no new names from the command line
     epochs: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING

@@ -50,6 +50,8 @@ def load_dataset(settings: DictConfig) -> Dataset:
     `classes`, `train_size` and `validation` hold for any dataset; a loader that has a parameter of that name and can
     make a given number itself gets the number. Raises SettingError, SettingTypeError, or what the loader raises.
     """
+    for name in sorted(OmegaConf.missing_keys(settings)):
+        raise checks.SettingError(f"dataset.{name}: got nothing, expected a value: dataset.{name}=...")
     values = OmegaConf.to_container(settings, resolve=True)
     assert isinstance(values, dict)
     part: dict[str, Any] = {name: values[name] for name in PARTS if name in values}

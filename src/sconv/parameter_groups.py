@@ -69,6 +69,8 @@ def _factors(
     optimizer: keras.optimizers.Optimizer, model: keras.Model | None, wanted: Mapping[str, float]
 ) -> dict[Any, float]:
     """The factor of each variable that has one, by the optimizer's own key."""
+    if not isinstance(wanted, Mapping):
+        raise checks.SettingTypeError(f"lr_factors: got {checks.shown(wanted)}, expected {{layer: factor}}")
     if wanted and model is None:
         raise checks.SettingError(f"lr_factors: got {dict(wanted)}, expected the model whose layers these are")
     if wanted and getattr(optimizer, "adam_weight_decay", optimizer.weight_decay) != optimizer.weight_decay:

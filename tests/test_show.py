@@ -89,7 +89,7 @@ def test_a_sweep_ends_in_one_sheet_and_tells_of_failures(tmp_path: Path) -> None
     [
         (["batch_size=60001", "dataset=fashion_mnist"], "batch_size: got 60001, expected at most the 60000 training"),
         (["epochs=0"], "epochs: got 0, expected a whole number of at least 1"),
-        (["schedule=phases", "schedule.phases=[{pct: 1, lr: 3}]"], "phases[0].lr: got 3, expected a pair"),
+        (["schedule=phases", "schedule.phases=[{pct: 1, lr: 3}]"], "schedule.phases[0].lr: got 3, expected a pair"),
     ],
 )
 def test_bad_input(tmp_path: Path, arguments: list[str], complaint: str) -> None:

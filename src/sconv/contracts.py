@@ -50,14 +50,14 @@ def load_dataset(settings: DictConfig) -> Dataset:
     `classes`, `train_size` and `validation` hold for any dataset; a loader that has a parameter of that name and can
     make a given number itself gets the number. Raises SettingError, SettingTypeError, or what the loader raises.
     """
-    for name in sorted(OmegaConf.missing_keys(settings)):
-        raise checks.SettingError(f"dataset.{name}: got nothing, expected a value: dataset.{name}=...")
+    if missing := sorted(OmegaConf.missing_keys(settings)):
+        raise checks.SettingError(f"dataset.{missing[0]}: got nothing, expected dataset.{missing[0]}=...")
     values = OmegaConf.to_container(settings, resolve=True)
     assert isinstance(values, dict)
     part: dict[str, Any] = {name: values[name] for name in PARTS if name in values}
     own = _parameters("dataset", settings._target_)
     theirs = [name for name, value in part.items() if type(value) is int and name in own]
-    kept = OmegaConf.masked_copy(settings, [str(name) for name in values if name not in PARTS or name in theirs])
+    kept = OmegaConf.create({name: value for name, value in values.items() if name not in PARTS or name in theirs})
     _check_call("dataset", kept, {})
     dataset = instantiate(kept, _convert_="all")
     check_dataset(dataset, settings._target_)
@@ -157,10 +157,8 @@ def _check_arrays(split: Split, classes: int, where: str) -> None:
             f"{where}.images: got {images.dtype} {images.shape}, expected uint8 or float32 [count, ...]"
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.shape != (len(images),) or not len(images):
-        raise checks.SettingError(
-            f"{where}.labels: got {labels.dtype} {labels.shape}, expected whole numbers [count], one for each of "
-            f"{len(images)} images, at least one"
-        )
+        wanted = f"whole numbers [count], one for each of {len(images)} images, at least one"
+        raise checks.SettingError(f"{where}.labels: got {labels.dtype} {labels.shape}, expected {wanted}")
     if labels.min() < 0 or labels.max() >= classes:
         raise checks.SettingError(
             f"{where}.labels: got {labels.min()} to {labels.max()}, expected 0 to {classes - 1} for {classes} classes"

@@ -57,7 +57,8 @@ def detach(optimizer: keras.optimizers.Optimizer) -> None:
 def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer that makes the updates: under mixed_float16 Keras wraps it to scale the loss."""
     if not isinstance(optimizer, keras.optimizers.Optimizer):
-        raise checks.SettingTypeError(f"optimizer: got {checks.shown(optimizer)}, expected a Keras optimizer")
+        allowed = "a keras.optimizers.Optimizer"
+        raise checks.SettingTypeError(f"optimizer: got {checks.shown(optimizer)}, expected {allowed}")
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     return optimizer

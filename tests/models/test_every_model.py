@@ -86,6 +86,7 @@ def test_the_scale_is_part_of_the_model(name, images):
     assert scaled.predict(images.images / np.float32(255), verbose=0) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_files_load_without_sconv(images, tmp_path):
     np.save(tmp_path / "images.npy", images.images)
     expected = []
@@ -111,6 +112,7 @@ def test_a_saved_file_names_public_keras_only(name):
 SLOW = ("wide_resnet", "densenet", "resnet9")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in MODELS]
 )

@@ -54,6 +54,7 @@ def test_the_3_layer_network_on_cifar10():
 
 
 # He et al., table 6, to two digits: 0.85 M and 1.7 M; the exact numbers are those of akamaster/pytorch_resnet_cifar10.
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "count"), [(56, 853_018), (110, 1_727_962)])
 def test_deeper_residual_networks(depth, count):
     model = resnet.build(CIFAR, 10, depth=depth)

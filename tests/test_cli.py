@@ -146,7 +146,7 @@ def test_ctrl_c(environment, tmp_path):
 
 # --- Sweeps --------------------------------------------------------------------------------------------------------
 
-# A user's own dataset: needs no change in sconv. One of nine runs finds it missing, another finds images out of all measure.
+# A user's own dataset needs no change in sconv. Of nine runs one finds it missing, one has images out of all measure.
 FUSSY = """
 import numpy as np
 from sconv.datasets import Dataset, synthetic

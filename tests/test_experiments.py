@@ -13,6 +13,8 @@ from sconv.datasets import Dataset, Split, updates
 from sconv.datasets.streams import TrainingStream
 from sconv.parameter_groups import group_parameters
 
+pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
+
 EXPERIMENTS = sorted(path.stem for path in (config.CONF / "experiment").glob("*.yaml"))
 # Shape, classes and training examples of what cannot be had without a download.
 CIFAR10 = ((32, 32, 3), 10, 50_000)

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
+
 SMALL = (
     "dataset=synthetic",
     "dataset.shape=[6,6,1]",

@@ -50,7 +50,7 @@ def load_dataset(settings: DictConfig) -> Dataset:
     `classes`, `train_size` and `validation` hold for any dataset; a loader that has a parameter of that name and can
     make a given number itself gets the number. Raises SettingError, SettingTypeError, or what the loader raises.
     """
-    if missing := sorted(OmegaConf.missing_keys(settings)):
+    if missing := [str(name) for name in settings if OmegaConf.is_missing(settings, name)]:
         raise checks.SettingError(f"dataset.{missing[0]}: got nothing, expected dataset.{missing[0]}=...")
     values = OmegaConf.to_container(settings, resolve=True)
     assert isinstance(values, dict)

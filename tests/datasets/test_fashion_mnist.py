@@ -49,6 +49,7 @@ def test_shapes_types_and_names(clothes):
         assert np.bincount(split.labels).tolist() == [count // 10] * 10
 
 
+@pytest.mark.slow
 def test_without_whole_files_one_line_says_what_to_put_where(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", OFFLINE],

@@ -52,6 +52,7 @@ def test_arrays_become_a_dataset(name, monkeypatch):
     assert len(found.test) == 5
 
 
+@pytest.mark.slow
 def test_without_a_network_one_line_says_which_file_to_put_where(tmp_path):
     folder = tmp_path / "datasets"
     folder.mkdir()

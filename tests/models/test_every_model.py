@@ -35,6 +35,8 @@ import pathlib, sys
 sys.modules["sconv"] = None
 import keras
 import numpy as np
+
+pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
 folder = pathlib.Path(sys.argv[1])
 images = np.load(folder / "images.npy")
 for path in sorted(folder.glob("*.keras")):

@@ -108,6 +108,7 @@ def test_a_grey_image_is_repeated():
     assert grey.std() > 0.1
 
 
+@pytest.mark.slow
 def test_a_saved_file_loads_without_sconv(tmp_path):
     # VGG's way reorders the channels, by a layer of its own.
     for name, backbone in (("mobilenet", SMALL), ("vgg", vgg_like)):

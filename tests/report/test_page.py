@@ -12,6 +12,8 @@ from sconv.report import page
 from sconv.report.comparison import compare
 from sconv.report.groups import gather
 
+pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
+
 FLAGS = [
     "--headless",
     "--no-sandbox",

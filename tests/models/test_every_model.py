@@ -29,14 +29,14 @@ MODELS = {
 POLICIES = ("float32", "mixed_bfloat16")
 SHAPE = (16, 16, 3)
 
+pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
+
 # Loads every file of a folder where sconv cannot be imported, and checks its predictions against the stored ones.
 LOADING = """
 import pathlib, sys
 sys.modules["sconv"] = None
 import keras
 import numpy as np
-
-pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
 folder = pathlib.Path(sys.argv[1])
 images = np.load(folder / "images.npy")
 for path in sorted(folder.glob("*.keras")):

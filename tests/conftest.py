@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,14 @@ TINY = (
     "epochs=2",
     "batch_size=8",
 )
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Every test draws the same random numbers every time, in whatever order and process it runs."""
+    random.seed(0)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
 
 
 def _compose(*overrides: str, hydra: bool = False) -> DictConfig:

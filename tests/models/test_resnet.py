@@ -44,7 +44,7 @@ def test_layers_with_weights_are_the_depth(depth, blocks):
 def test_option_a_takes_every_second_pixel_and_new_channels_of_zeros(side):
     model = resnet.build((side, side, 3), 10, depth=8, width=4)
     first, second, third = (layer for layer in model.layers if isinstance(layer, keras.layers.Add))
-    images = np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (64, side, side, 3)).astype(np.uint8)
     sums_and_shortcuts = [first.output, second.input[0], second.output, third.input[0]]
     found = keras.Model(model.inputs, sums_and_shortcuts).predict(images, verbose=0)
     for sums, shortcut in (found[:2], found[2:]):

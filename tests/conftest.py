@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose as hydra_compose
@@ -19,6 +21,17 @@ from sconv import config
 
 # Seconds at most for a command: many times what it takes, so that a busy machine fails no test.
 PATIENCE = 300
+BROWSER = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,1600",
+]
 TINY = (
     "dataset=synthetic",
     "dataset.shape=[6,6,1]",
@@ -34,10 +47,12 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Every test draws the same random numbers every time, in whatever order and process it runs."""
+    """Every test draws the same random numbers every time, and finds no data of another, in whatever order they run."""
     random.seed(0)
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+    if "sconv.contracts" in sys.modules:
+        sys.modules["sconv.contracts"]._loaded.cache_clear()
 
 
 def _compose(*overrides: str, hydra: bool = False) -> DictConfig:
@@ -103,3 +118,22 @@ def command(environment: dict[str, str], tmp_path: Path) -> Callable[..., subpro
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser without a head and with a fresh profile; tests that need one skip where there is none."""
+    selenium = pytest.importorskip("selenium", reason="no selenium: pip install 'sconv[test]'")
+    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+    if None in programs.values():
+        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
+    from selenium.webdriver.chrome.service import Service
+
+    options = selenium.webdriver.ChromeOptions()
+    options.binary_location = programs["chromium"]
+    for flag in (*BROWSER, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = selenium.webdriver.Chrome(options=options, service=Service(programs["chromedriver"]))
+    yield driver
+    driver.quit()

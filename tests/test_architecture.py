@@ -28,7 +28,7 @@ HOUSE = (
     ("recording", "feeding", "snapshots", "readings"),
     ("callbacks", "parameter_groups", "report", "suggestions"),
     ("optimizers", "runs", "devices", "plots", "config", "smoothing", "contracts", "targets", "augmentation"),
-    ("schedules", "datasets", "models"),
+    ("schedules", "datasets", "models", "launchers"),
     ("checks",),
 )
 TASKS = {str(OmegaConf.load(path)._target_).removeprefix("sconv.").split(".")[0] for path in CONF.glob("task/*.yaml")}

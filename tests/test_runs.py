@@ -6,13 +6,9 @@ import contextlib
 import csv
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 
 import numpy as np
 import pytest
@@ -258,73 +254,6 @@ def test_the_runner_fills_them(finished_run):
     assert chosen == {"schedule": "onecycle_fastai", "optimizer": "sgd", "model": "mlp", "dataset": "synthetic"}
     numbers = {name: values[name].number_value for name in ("lr_max", "epochs", "batch_size", "seed")}
     assert numbers == {"lr_max": 0.2, "epochs": 2, "batch_size": 8, "seed": 0}
-
-
-def get(url, body=None):
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
-
-
-def wait_for(url, ready, seconds):
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-            answer = get(url)
-            if ready(answer):
-                return answer
-        time.sleep(0.2)
-    raise AssertionError(f"{url}: nothing came in {seconds} seconds")
-
-
-@pytest.fixture(scope="module")
-def tensorboard(finished_run, environment):
-    """The address of a TensorBoard that shows the folder the run is in."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tensorboard.main", "--logdir", str(finished_run.parent), "--port=0", "--bind_all"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    # Should it say nothing for too long, it ends, and so does reading what it says.
-    patience = threading.Timer(120, server.kill)
-    patience.start()
-    try:
-        port = next((match[1] for line in server.stderr if (match := re.search(r"http://[^:]+:(\d+)/", line))), None)
-        assert port, "TensorBoard did not start"
-        yield f"http://localhost:{port}"
-    finally:
-        patience.cancel()
-        server.kill()
-        server.communicate()
-
-
-def test_tensorboard_shows_the_run(tensorboard, finished_run):
-    name = finished_run.name
-    tags = wait_for(f"{tensorboard}/data/plugin/scalars/tags", lambda found: f"{name}/validation" in found, 60)
-    assert set(tags[f"{name}/train"]) == {"learning_rate", "momentum", "loss", "epoch_loss", "epoch_accuracy"}
-    assert set(tags[f"{name}/validation"]) == {"epoch_loss", "epoch_accuracy"}
-    steps = rows(finished_run / "steps.csv")
-    for tag in ("learning_rate", "momentum", "loss"):
-        points = get(f"{tensorboard}/data/plugin/scalars/scalars?run={name}%2Ftrain&tag={tag}")
-        assert [(step, np.float32(value)) for _, step, value in points] == [
-            (int(row["step"]), np.float32(row[tag])) for row in steps
-        ]
-    asked = {
-        "experimentName": "",
-        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
-        "colParams": [],
-        "startIndex": 0,
-        "sliceSize": 100,
-    }
-    groups = get(f"{tensorboard}/data/plugin/hparams/session_groups", json.dumps(asked).encode())["sessionGroups"]
-    (group,) = [group for group in groups if group["sessions"][0]["name"] == name]
-    assert (group["hparams"]["lr_max"], group["hparams"]["model"]) == (0.2, "mlp")
-    assert group["sessions"][0]["status"] == "STATUS_SUCCESS"
-    accuracy = float(rows(finished_run / "epochs.csv")[-1]["val_accuracy"])
-    found = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
-    assert found["epoch_accuracy"] == pytest.approx(accuracy)
 
 
 # --- Model ---------------------------------------------------------------------------------------------------------

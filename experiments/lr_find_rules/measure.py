@@ -4,8 +4,8 @@
     python experiments/lr_find_rules/measure.py --pairs lenet5-mnist_5k --seeds 0 # a small piece
     python experiments/lr_find_rules/measure.py --read                            # the tables again, no training
 
-Runs `python -m sconv` for every training, keeps what it did under --runs and goes on where it was cut short. Writes
-results.csv (one row a training) and results.md beside this file.
+Runs `python -m sconv` for every range test and a sweep for the trainings, keeps what it did under --runs and goes on
+where it was cut short. Writes results.csv (one row a training) and results.md beside this file.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ PAIRS = {
         (
             "dataset=cifar10",
             "dataset.train_size=5000",
+            "dataset.validation=0.02",  # all 10,000 test images after each epoch would take half of the time
             "model=resnet20",
             "optimizer=sgd",
-            "epochs=10",
+            "epochs=8",
             "batch_size=128",
             "lr_find.max_steps=300",
         ),
-        (0.1, 2.0),
+        (0.1, 1.5),
     ),
 }
 GRID_POINTS = 6
@@ -50,20 +51,25 @@ def main() -> None:
         overrides, (low, high) = PAIRS[pair]
         for seed in arguments.seeds:
             common = [*overrides, f"seed={seed}"]
-            folder = arguments.runs / pair / f"seed{seed}"
-            found = _run(folder / "lr_find", [*common, "task=lr_find"], arguments.read)
-            if found is None:
+            if "dataset=cifar10" in common and arguments.cifar10:
+                common += ["dataset=image_folder", f"dataset.path={arguments.cifar10}"]
+            folder = (arguments.runs / pair / f"seed{seed}").resolve()
+            if not _done(folder / "lr_find") and not arguments.read:
+                _sconv(*common, "task=lr_find", f"hydra.run.dir={folder}/lr_find")
+            if not _done(folder / "lr_find"):
                 continue
             picks = json.loads((folder / "lr_find" / "lr_find.json").read_text())["suggestions"]
             wanted = [(rule, picks[rule]) for rule in RULES]
             wanted += [("grid", float(rate)) for rate in np.geomspace(low, high, GRID_POINTS)]
-            for source, rate in wanted:
-                run = folder / f"{source}-{rate:.3g}"
-                summary = _run(run, [*common, f"lr_max={rate:.6g}"], arguments.read)
-                if summary is not None:
-                    final = summary.get("final") or {}
-                    # A run that diverged classifies no better than a guess.
-                    rows.append((pair, seed, source, rate, final.get("val_accuracy", 0.1), summary["status"]))
+            rates = [f"{rate:.4g}" for _, rate in wanted]
+            todo = [rate for rate in dict.fromkeys(rates) if not _done(folder / rate)]
+            if todo and not arguments.read:
+                into = [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${lr_max}"]
+                _sconv("-m", *common, f"lr_max={','.join(todo)}", *into)
+            for (source, _), rate in zip(wanted, rates, strict=True):
+                if _done(folder / rate):
+                    summary = json.loads((folder / rate / "summary.json").read_text())
+                    rows.append((pair, seed, source, float(rate), _accuracy(summary), summary["status"]))
     with open(HERE / "results.csv", "w", newline="") as file:
         csv.writer(file).writerows([("pair", "seed", "source", "lr_max", "accuracy", "status"), *rows])
     table = _table(rows)
@@ -77,20 +83,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("outputs/lr_find_rules"))
     parser.add_argument("--read", action="store_true", help="only read the runs that are there")
+    parser.add_argument("--cifar10", type=Path, help="CIFAR-10 as a folder of images, in place of Keras's download")
     return parser.parse_args()
 
 
-def _run(folder: Path, overrides: list[str], read_only: bool) -> dict | None:
-    """The summary of a run, made now unless it is there; None where there is none to read."""
+def _done(folder: Path) -> bool:
     path = folder / "summary.json"
-    done = path.is_file() and json.loads(path.read_text())["status"] in ("finished", "diverged")
-    if not done and read_only:
-        return None
-    if not done:
-        command = [sys.executable, "-m", "sconv", *overrides, f"hydra.run.dir={folder}"]
-        print(" ".join(command[1:]), flush=True)
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
-    return json.loads(path.read_text()) if path.is_file() else None
+    return path.is_file() and json.loads(path.read_text())["status"] in ("finished", "diverged")
+
+
+def _sconv(*arguments: str) -> None:
+    command = [sys.executable, "-m", "sconv", *arguments]
+    print(" ".join(command[1:]), flush=True)
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+
+
+def _accuracy(summary: dict) -> float:
+    """On the test data at the end; a run that diverged classifies no better than a guess."""
+    if summary["status"] == "diverged":
+        return 0.1
+    return summary["test"]["accuracy"] if "test" in summary else summary["final"]["val_accuracy"]
 
 
 def _table(rows: list[tuple]) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
+import io
 import logging
 import os
 import sys
@@ -13,19 +16,23 @@ from typing import cast
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import checks, complaints, config, contracts, runs, sweeps
+from sconv import checks, complaints, config, contracts, launchers, runs, sweeps
 
 log = logging.getLogger("sconv")
 
+config.register()  # here, because a launcher's worker process imports this module for `job` and calls nothing else
+
 
 # What went wrong in the job of a run that is no sweep, and its settings. Raised through Hydra it would be told twice.
-_failure: list[tuple[Exception, complaints.Settings]] = []
+_Failure = tuple[Exception, complaints.Settings]
+_failure: list[_Failure] = []
 # Of these Hydra takes one at a time.
 _COMMANDS = ("run", "multirun", "cfg", "info", "shell_completion")
 
@@ -34,33 +41,46 @@ def job(cfg: DictConfig) -> None:
     """Carry out one task; in a sweep, one that fails leaves its status behind and lets the rest go on."""
     hydra_config = HydraConfig.get()
     in_sweep = hydra_config.mode == RunMode.MULTIRUN
+    if in_sweep and launchers.has_workers(hydra_config.launcher._target_):
+        # What several processes say at once is a muddle: the one that started them tells what became of each job.
+        with contextlib.redirect_stdout(io.StringIO()):
+            _carry_out(cfg, hydra_config, in_sweep)
+        return
+    error = _carry_out(cfg, hydra_config, in_sweep)
+    if error is not None and not in_sweep:
+        _failure.append(error)
+    elif error is not None:
+        _complain(*error)
+    if in_sweep:
+        print(sweeps.progress(hydra_config.job.num + 1), end="")
+
+
+def _carry_out(cfg: DictConfig, hydra_config: HydraConf, in_sweep: bool) -> _Failure | None:
+    """Do what `job` is for; what goes wrong is returned, and left in the run directory."""
     try:
         config.judge(cfg, in_sweep)
         contracts.drop_leftovers(cfg, hydra_config.overrides.task)
         if in_sweep and (before := sweeps.finished_before(cfg)):
             print(f"finished before: {before.name}")
-            return
-        get_method(cfg.task._target_)(cfg)
+        else:
+            get_method(cfg.task._target_)(cfg)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)
         settings = cast(complaints.Settings, OmegaConf.to_container(cfg, resolve=False))
         runs.note_error(Path(hydra_config.runtime.output_dir), complaints.line(error, settings))
-        if in_sweep:
-            _complain(error, settings)
-        else:
-            _failure.append((error, settings))
-    if in_sweep:
-        print(sweeps.progress(hydra_config.job.num + 1), end="")
+        return error, settings
+    return None
 
 
 def main() -> None:
     """Entry point of `python -m sconv` and of the console script."""
+    # Starting makes many objects and no garbage; looking for some at each 700 takes a tenth of the time.
+    gc.set_threshold(100_000)
     wants_trace = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors on instead of printing them
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no news of its own
     warnings.formatwarning = lambda message, *_, **__: str(message)
-    config.register()
     _failure.clear()
     sweeps.started.clear()
     code = 0
@@ -79,6 +99,8 @@ def main() -> None:
         _complain(error, settings)
         code = complaints.exit_code(error)
     for sweep in sweeps.started:
+        if sweep.follower:
+            sweep.follower.stop(wait=code != complaints.INTERRUPTED)
         if not any(sweep.directory.glob("*/.hydra")):
             continue  # refused before its first job
         code = max(code, get_method(sweep.outcome)(sweep.directory, Console(highlight=False)))
@@ -107,4 +129,7 @@ def _complain(error: BaseException, settings: complaints.Settings) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # By its own name, under which a worker process finds `job`; `__main__` is another module there.
+    from sconv.__main__ import main as run
+
+    run()

@@ -30,7 +30,7 @@ def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
     """
     if not wants_lr_max(cfg):
         checks.lr_max(cfg.lr_max)
-    schedule = instantiate(with_lr_max(cfg).schedule, _convert_="all")
+    schedule = build_schedule(with_lr_max(cfg))
     checks.integer("epochs", cfg.epochs, at_least=1)
     checks.integer("batch_size", cfg.batch_size, at_least=1)
     checks.integer("seed", cfg.seed)
@@ -46,6 +46,15 @@ def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
     steps = updates(dataset.name, len(dataset.train), cfg.epochs, cfg.batch_size) // int(parts)
     schedule.sample(steps)
     return schedule, dataset, steps
+
+
+def build_schedule(cfg: DictConfig) -> Schedule:
+    """The schedule, for an lr_max that is a number. Raises SettingError, or SettingTypeError where it is none."""
+    schedule = instantiate(cfg.schedule, _convert_="all")
+    if not isinstance(schedule, Schedule):
+        kind, source = type(schedule).__name__, cfg.schedule._target_
+        raise checks.SettingTypeError(f"schedule: {source} returned a {kind}, expected a sconv.schedules.Schedule")
+    return schedule
 
 
 def judge_range_test(cfg: DictConfig) -> None:
@@ -80,6 +89,11 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     keras.utils.clear_session()
     keras.utils.set_random_seed(cfg.seed)
     loss, augment, optimizer = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment", "optimizer"))
+    for part, built, kind in (("loss", loss, keras.Loss), ("optimizer", optimizer, keras.Optimizer)):
+        if not isinstance(built, kind):
+            raise checks.SettingTypeError(
+                f"{part}: {cfg[part]._target_} returned a {type(built).__name__}, expected a keras.{kind.__name__}"
+            )
     model = contracts.build_model(cfg.model, dataset, loss)
     depth = contracts.label_depth(model, loss)
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,8 @@ FAILED, USER_ERROR, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 Settings = Mapping[str, Any]
 
 _MENDABLE = (checks.UserError, HydraException, OmegaConfBaseException, OSError)
+_EXTRAS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
+_LONGEST = 300  # characters of what an error says that is not ours
 # A folder for runs that cannot be written to, or no longer; TensorFlow says so in words.
 _UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOTDIR)
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded")
@@ -47,7 +50,7 @@ def line(error: BaseException, settings: Settings | None = None) -> str:
         return _flat(f"{key}: {str(error).splitlines()[0]}")
     if isinstance(error, (HydraException, OmegaConfBaseException, OSError)) or hasattr(error, "status"):
         return _flat(str(error))
-    return f"{type(error).__name__}: {_flat(str(error))}"
+    return f"{type(error).__name__}: {textwrap.shorten(str(error), _LONGEST)}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -128,6 +131,8 @@ def _unknown_option(error: MissingConfigException) -> str:
         return ""
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     options = sorted(error.options)
+    if group == "hydra/launcher" and (extra := _EXTRAS.get(option)):
+        return f"{group}: got {option!r}, which comes with pip install 'sconv[{extra}]'"
     return f"{group}: got {option!r}, expected one of {', '.join(options)}{checks.nearest(option, options)}"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from sconv import checks
+from sconv import checks, launchers
 
 # Inside the package in a wheel, at the top of the repository in a checkout.
 _PACKAGED = Path(__file__).resolve().parent / "conf"
@@ -60,7 +60,8 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     resolvers: dict[str, Callable[..., Any]] = {"pid": os.getpid, "what": _what, "folder": _folder, "sweep": _sweep}
     for name, function in resolvers.items():
-        OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True)
+        # Kept, as Hydra's `now` is: a worker process names the directories as the one that started it did.
+        OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True, use_cache=name == "pid")
 
 
 # What Keras's optimizers take without a word, or refuse only once it has started.
@@ -106,8 +107,9 @@ def _what(name: str | None, choices: Mapping[str, Any], run: str | None = None) 
     return _folder([name or "-".join(what if choices["task"] == "train" else [str(choices["task"]), *what])])
 
 
-def _sweep(resumed: str | None, new: str) -> str:
-    """The directory of a sweep: the one that is taken up again, else a new one."""
+def _sweep(resumed: str | None, launcher: str, overrides: Sequence[str], new: str) -> str:
+    """The directory of a sweep that the launcher can carry out: the one that is taken up again, else a new one."""
+    launchers.judge(launcher, overrides)
     if resumed and not Path(resumed, "multirun.yaml").is_file():
         raise checks.SettingError(f"resume_sweep: got {resumed!r}, expected the directory of a sweep")
     return resumed or new

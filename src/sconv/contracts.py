@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-import logging
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -15,16 +15,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sconv import checks
 from sconv.datasets import Dataset, Split, Stream
-from sconv.datasets.parts import select
+from sconv.datasets.parts import note_imbalance, select
 
 if TYPE_CHECKING:
     import keras
 
-log = logging.getLogger(__name__)
-
 PARTS = ("classes", "train_size", "validation")
-# The largest class may have so many times the examples of the smallest before it is worth a line.
-IMBALANCE = 10
 
 
 def drop_leftovers(cfg: DictConfig, overrides: Sequence[str]) -> None:
@@ -57,12 +53,25 @@ def load_dataset(settings: DictConfig) -> Dataset:
     part: dict[str, Any] = {name: values[name] for name in PARTS if name in values}
     own = _parameters("dataset", settings._target_)
     theirs = [name for name, value in part.items() if type(value) is int and name in own]
-    kept = OmegaConf.create({name: value for name, value in values.items() if name not in PARTS or name in theirs})
+    kept = {name: value for name, value in values.items() if name not in PARTS or name in theirs}
+    left = {name: value for name, value in part.items() if name not in theirs}
+    loaded = _loaded(OmegaConf.to_yaml(kept))
+    try:
+        dataset = select(loaded, **left)
+    except checks.UserError as error:
+        raise type(error)(f"dataset.{error}") from error
+    note_imbalance(dataset)
+    return dataset
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(settings: str) -> Dataset:
+    """What the loader returns for settings in YAML; kept, so that the jobs of a sweep load their data once."""
+    kept = OmegaConf.create(settings)
+    assert isinstance(kept, DictConfig)
     _check_call("dataset", kept, {})
     dataset = instantiate(kept, _convert_="all")
-    check_dataset(dataset, settings._target_)
-    dataset = select(dataset, **{name: value for name, value in part.items() if name not in theirs})
-    _note_imbalance(dataset)
+    check_dataset(dataset, kept._target_)
     return dataset
 
 
@@ -76,7 +85,7 @@ def training_size(settings: DictConfig) -> int:
     if "train_size" in _parameters("dataset", settings._target_) and settings.train_size is not None:
         told = settings.train_size
     elif told is not None and settings.train_size is not None:
-        told = min(told, checks.integer("train_size", settings.train_size))
+        told = min(told, checks.integer("dataset.train_size", settings.train_size))
     if told is None or settings.classes is not None or settings.validation is not None:
         return len(load_dataset(settings).train)
     return int(told)
@@ -167,33 +176,17 @@ def _check_arrays(split: Split, classes: int, where: str) -> None:
         raise checks.SettingError(f"{where}.images: got values that are not finite, expected numbers")
 
 
-def _note_imbalance(dataset: Dataset) -> None:
-    if not isinstance(dataset.train, Split):
-        return  # the labels of a stream take a pass over it
-    counts = np.bincount(dataset.train.labels, minlength=dataset.classes)
-    if counts.max() > IMBALANCE * counts.min():
-        few, many = dataset.class_names[counts.argmin()], dataset.class_names[counts.argmax()]
-        log.warning(
-            "dataset: the classes are imbalanced: %s has %d training examples, %s has %d; always answering %s would be "
-            "right %.0f %% of the time",
-            *(few, counts.min(), many, counts.max(), many, 100 * counts.max() / counts.sum()),
-        )
-
-
 def _check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None:
     """Raise an error that shows the signature where `_target_` cannot be called with the settings and what is given."""
-    function, arguments = (
-        _function(group, settings._target_),
-        [name for name in settings if not str(name).startswith("_")],
-    )
+    arguments = [*given, *(str(name) for name in settings if not str(name).startswith("_"))]
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(_function(group, settings._target_))
     except ValueError:  # a built-in need not tell
         return
     try:
-        signature.bind(**dict.fromkeys([*given, *map(str, arguments)]))
+        signature.bind(**dict.fromkeys(arguments))
     except TypeError as error:
-        called = ", ".join([*given, *map(str, arguments)]) or "no arguments"
+        called = ", ".join(arguments) or "no arguments"
         plain = ", ".join(signature.parameters)
         raise checks.SettingTypeError(
             f"{group}: {settings._target_}({plain}) is called with {called}: {error}"

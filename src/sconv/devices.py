@@ -55,7 +55,10 @@ def _wanted(threads: int | None) -> int:
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores this process may use: launchers that divide a machine between workers say so in OMP_NUM_THREADS."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, int(told))) if told.isdigit() else usable
 
 
 def _fix_threads(tf: Any, wanted: int) -> None:
@@ -68,7 +71,7 @@ def _fix_threads(tf: Any, wanted: int) -> None:
     except RuntimeError as error:
         raise checks.SettingError(
             f"device.threads: got {wanted}, but TensorFlow already runs with {now} and cannot change them; "
-            "a sweep over threads needs a process for each job: hydra/launcher=joblib"
+            "a sweep over threads needs a process for each job: hydra/launcher=submitit_local"
         ) from error
 
 

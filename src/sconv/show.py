@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +22,7 @@ WIDTH, LEFT = 100, 10  # of the picture in a terminal at most, and of the labels
 def show(cfg: DictConfig) -> None:
     """Draw one schedule into the run directory, and on the terminal where it is no sweep."""
     hydra = HydraConfig.get()
-    schedule = instantiate(assembly.with_lr_max(cfg).schedule, _convert_="all")
+    schedule = assembly.build_schedule(assembly.with_lr_max(cfg))
     steps, per_epoch = (_updates(cfg, str(hydra.runtime.choices["dataset"]), epochs) for epochs in (cfg.epochs, 1))
     rates, momenta = schedule.sample(steps)
     knots, title = schedule.knots(steps), f"{schedule.name}: {steps:,} updates, {cfg.epochs} epochs of {per_epoch:,}"

@@ -6,52 +6,107 @@ import contextlib
 import hashlib
 import json
 import math
+import threading
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from sconv import runs
+from sconv import launchers, runs
 
 # The sweep that this process started: Hydra tells its callbacks, and nobody else.
 started: list[Sweep] = []
+# Seconds between two looks at the run directories of jobs in worker processes.
+_PAUSE = 0.5
+
+
+class Follower:
+    """Prints a line as each job of a sweep ends, seen by its run directory alone.
+
+    `jobs` as in Sweep; `swept` are the names of the settings that tell the jobs apart.
+    """
+
+    def __init__(self, directory: Path, jobs: int | None, swept: Collection[str] = ()):
+        before = [path for path in runs.find(directory) if runs.read_summary(path)["status"] == "finished"]
+        self._directory, self._jobs, self._swept = directory, jobs and jobs - len(before), swept
+        self._began, self._clock = time.time(), time.monotonic()
+        self._told: set[Path] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def start(self) -> None:
+        """Begin to look, until `stop`."""
+        self._thread.start()
+
+    def stop(self, wait: bool = True) -> None:
+        """Look no more; but first wait for the jobs that a launcher left running when one of them was killed."""
+        while wait and any(runs.alive(runs.read_summary(path)) for path in runs.find(self._directory)):
+            time.sleep(_PAUSE)
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._over.wait(_PAUSE):
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        for directory in runs.find(self._directory):
+            if directory in self._told or (directory / "summary.json").stat().st_mtime < self._began:
+                continue
+            summary = runs.read_summary(directory)
+            if summary["status"] != "running":
+                self._told.add(directory)
+                print(self._line(directory.name, summary), flush=True)
+
+    def _line(self, name: str, summary: Mapping[str, Any]) -> str:
+        accuracy = (summary.get("final") or {}).get("val_accuracy")
+        number, _, overrides = name.partition("-")
+        own = [each for each in overrides.split(",") if each.partition("=")[0] in self._swept]
+        words = [f"#{number} {' '.join(own)}".strip() + f": {summary['status']}"]
+        words += [] if accuracy is None else [f"test acc {accuracy:.4f}"]
+        done = len(self._told)
+        words += [] if self._jobs is None else [pace(done, self._jobs, time.monotonic() - self._clock)]
+        return "; ".join(words) + ("\n" + summary["error"] if "error" in summary else "")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Where a sweep puts its jobs, how many there are (None: the sweeper decides as it goes), when it began, and the
-    name of the function that tells its outcome.
+    """Where a sweep puts its jobs, how many there are (None: the sweeper decides as it goes), when it began, the name
+    of the function that tells its outcome, and who tells of jobs in worker processes.
     """
 
     directory: Path
     jobs: int | None
     began: float
     outcome: str = "sconv.sweeps.outcome"
+    follower: Follower | None = None
 
 
 class NoteSweep(Callback):
     """Note a sweep as it starts."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        # A glob is counted by what it finds in the configuration's groups.
-        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        parsed = parser.parse_overrides(list(config.hydra.overrides.task))
-        sweeps = [override for override in parsed if override.is_sweep_override()]
+        sweeps = launchers.swept(config.hydra.overrides.task)
         counts = [len(list(override.sweep_iterator())) for override in sweeps if override.is_discrete_sweep()]
         jobs = math.prod(counts) if len(counts) == len(sweeps) else None
         # A directory that is refused is an error of the sweep itself, which comes next and stops it.
         with contextlib.suppress(OmegaConfBaseException):
             outcome = OmegaConf.select(config, "task._outcome_", default="sconv.sweeps.outcome")
-            started.append(Sweep(Path(config.hydra.sweep.dir).absolute(), jobs, time.monotonic(), outcome))
+            directory, follower = Path(config.hydra.sweep.dir).absolute(), None
+            if launchers.has_workers(config.hydra.launcher._target_):
+                follower = Follower(directory, jobs, [override.key_or_group for override in sweeps])
+                follower.start()
+            started.append(Sweep(directory, jobs, time.monotonic(), outcome, follower))
 
 
 def fingerprint(cfg: DictConfig) -> str:
@@ -79,8 +134,13 @@ def progress(done: int) -> str:
     jobs = started[-1].jobs if started else None
     if jobs is None or done >= jobs:
         return ""
-    left = (time.monotonic() - started[-1].began) / done * (jobs - done)
-    return f"{done} of {jobs} jobs, about {timedelta(seconds=round(left))} left\n"
+    return f"{pace(done, jobs, time.monotonic() - started[-1].began)}\n"
+
+
+def pace(done: int, jobs: int, seconds: float) -> str:
+    """How far a sweep is that took so long for so many of its jobs, and how long it will take for the rest."""
+    left = timedelta(seconds=round(seconds / done * (jobs - done)))
+    return f"{done} of {jobs} jobs" + (f", about {left} left" if done < jobs else "")
 
 
 def outcome(directory: Path, console: Console) -> int:
@@ -97,7 +157,7 @@ def outcome(directory: Path, console: Console) -> int:
         accuracy = final.get("val_accuracy")
         cells = (
             label,
-            summary["status"],
+            "killed" if runs.killed(summary) else summary["status"],
             "" if accuracy is None else f"{accuracy:.4f}",
             str(summary.get("steps", "")),
             f"{summary.get('seconds', {}).get('total', 0):.1f}",
@@ -109,6 +169,8 @@ def outcome(directory: Path, console: Console) -> int:
             console.print(f"{path.name}: {summary['error']}", markup=False, soft_wrap=True)
     console.print(f"sweep  {_relative(directory)}", soft_wrap=True)
     ended = {summary["status"] for _, summary in jobs}
+    if ended & {"running", "interrupted", "failed"}:
+        console.print(f"resume the same command with resume_sweep={_relative(directory)}", soft_wrap=True)
     if ended <= {"finished"}:
         return 0
     return 3 if ended <= {"finished", "diverged"} else 1

@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> None:
         run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names)
         if assembly.wants_lr_max(cfg):
             cfg = assembly.with_lr_max(cfg, range_tests.find_lr_max(cfg, run, schedule, dataset))
-            schedule = instantiate(cfg.schedule, _convert_="all")
+            schedule = assembly.build_schedule(cfg)
         run.record(schedule=_resolved(schedule, steps))
         choices = {group: str(hydra.runtime.choices[group]) for group in GROUPS}
         run.hparams({**choices, **assembly.flat_knobs(cfg)})

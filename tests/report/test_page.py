@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,6 @@ from sconv.report.groups import gather
 
 pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,1600",
-]
 NASTY = "</script><script>document.title='taken'</script><b>&amp;|@$x"
 
 
@@ -42,24 +30,6 @@ def report(tmp_path_factory):
     for seed in range(2):
         fabricate.run(root / f"nasty{seed}", [0.5] * 20, seed=seed, settings={"optimizer.momentum": NASTY})
     return page.write(compare(gather([root])[0]), tmp_path_factory.mktemp("out"))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    selenium = pytest.importorskip("selenium", reason="no selenium: pip install 'sconv[test]'")
-    programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-    if None in programs.values():
-        pytest.skip("no Chromium: apt-get install chromium chromium-driver")
-    from selenium.webdriver.chrome.service import Service
-
-    options = selenium.webdriver.ChromeOptions()
-    options.binary_location = programs["chromium"]
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = selenium.webdriver.Chrome(options=options, service=Service(programs["chromedriver"]))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

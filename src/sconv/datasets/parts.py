@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,11 @@ import numpy as np
 
 from sconv import checks
 from sconv.datasets.dataset import Dataset, Split, Stream
+
+log = logging.getLogger(__name__)
+
+# The largest class may have so many times the examples of the smallest before it is worth a line.
+IMBALANCE = 10
 
 
 def select(
@@ -108,3 +114,17 @@ def _label(names: Sequence[str], wanted: Any) -> int:
 
 def _rows(split: Split | Stream, rows: np.ndarray) -> Split | Stream:
     return split.take(rows, split.labels[rows])
+
+
+def note_imbalance(dataset: Dataset) -> None:
+    """Warn where always giving one answer would often be right."""
+    if not isinstance(dataset.train, Split):
+        return  # the labels of a stream take a pass over it
+    counts = np.bincount(dataset.train.labels, minlength=dataset.classes)
+    if counts.max() > IMBALANCE * counts.min():
+        few, many = dataset.class_names[counts.argmin()], dataset.class_names[counts.argmax()]
+        log.warning(
+            "dataset: the classes are imbalanced: %s has %d training examples, %s has %d; always answering %s would be "
+            "right %.0f %% of the time",
+            *(few, counts.min(), many, counts.max(), many, 100 * counts.max() / counts.sum()),
+        )

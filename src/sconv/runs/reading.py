@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,31 @@ def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
     """A JSON file of a run directory; None where it is not there."""
     path = directory / name
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def killed(summary: Mapping[str, Any]) -> bool:
+    """Whether a run says that it is running while its process, one of this machine, is gone."""
+    return _here(summary) and not _exists(summary["process"]["pid"])
+
+
+def alive(summary: Mapping[str, Any]) -> bool:
+    """Whether a run is running in another process of this machine."""
+    return _here(summary) and summary["process"]["pid"] != os.getpid() and _exists(summary["process"]["pid"])
+
+
+def _here(summary: Mapping[str, Any]) -> bool:
+    running = summary["status"] == "running" and os.name == "posix"
+    return running and summary.get("process", {}).get("host") == platform.node()
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def find(root: Path) -> list[Path]:

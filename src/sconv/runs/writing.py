@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+import platform
 import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +37,7 @@ class RunWriter:
         # What an earlier try at the same job of a sweep left behind.
         for left in (*self.directory.rglob("events.out.tfevents.*"), self.directory / "model.keras"):
             left.unlink(missing_ok=True)
-        self.record(started=time.strftime("%Y-%m-%dT%H:%M:%S%z"))
+        self.record(started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), process={"host": platform.node(), "pid": os.getpid()})
         for name, columns in (("steps.csv", STEP_COLUMNS), ("epochs.csv", EPOCH_COLUMNS)):
             with open(self.directory / name, "w", newline="") as file:
                 csv.writer(file).writerow(columns)

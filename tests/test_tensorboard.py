@@ -1,0 +1,149 @@
+"""What a real TensorBoard shows of several runs: asked over HTTP, and looked at in Chromium."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+
+from sconv import runs
+
+SCHEDULES = ("baseline", "onecycle")
+# All text of the page, also inside the components that TensorBoard hides it in.
+TEXT = """
+const text = node => (node.nodeType === 3 ? node.data + "\\n" : "") +
+  (["SCRIPT", "STYLE"].includes(node.nodeName) ? "" :
+    [...(node.shadowRoot ? node.shadowRoot.childNodes : []), ...node.childNodes].map(text).join(""));
+return text(document.body)
+"""
+
+
+def get(url, body=None):
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def wait_for(url, ready, seconds):
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            answer = get(url)
+            if ready(answer):
+                return answer
+        time.sleep(0.2)
+    raise AssertionError(f"{url}: nothing came in {seconds} seconds")
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def sweep(train, tmp_path_factory):
+    """The directory of two runs that differ in schedule and lr_max."""
+    folder = tmp_path_factory.mktemp("sweep")
+    for number, schedule in enumerate(SCHEDULES):
+        train(f"schedule={schedule}", f"lr_max=0.{number + 1}", into=folder / f"{number}-schedule={schedule}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tensorboard(sweep, environment):
+    """The address of a TensorBoard that shows the sweep."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port=0", "--bind_all"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    # Should it say nothing for too long, it ends, and so does reading what it says.
+    patience = threading.Timer(120, server.kill)
+    patience.start()
+    try:
+        port = next((match[1] for line in server.stderr if (match := re.search(r"http://[^:]+:(\d+)/", line))), None)
+        assert port, "TensorBoard did not start"
+        address = f"http://localhost:{port}"
+        last = f"{runs.find(sweep)[-1].name}/validation"
+        wait_for(f"{address}/data/plugin/scalars/tags", lambda found: last in found, 60)
+        yield address
+    finally:
+        patience.cancel()
+        server.kill()
+        server.communicate()
+
+
+def test_learning_rate_and_momentum_of_each_step(tensorboard, sweep):
+    tags = get(f"{tensorboard}/data/plugin/scalars/tags")
+    for run in runs.find(sweep):
+        assert set(tags[f"{run.name}/train"]) == {"learning_rate", "momentum", "loss", "epoch_loss", "epoch_accuracy"}
+        assert set(tags[f"{run.name}/validation"]) == {"epoch_loss", "epoch_accuracy"}
+        for tag in ("learning_rate", "momentum", "loss"):
+            points = get(f"{tensorboard}/data/plugin/scalars/scalars?run={run.name}%2Ftrain&tag={tag}")
+            assert [(step, np.float32(value)) for _, step, value in points] == [
+                (int(row["step"]), np.float32(row[tag])) for row in rows(run / "steps.csv")
+            ]
+
+
+def test_hparams_hold_the_knobs_and_the_metrics(tensorboard, sweep):
+    asked = {
+        "experimentName": "",
+        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        "colParams": [],
+        "startIndex": 0,
+        "sliceSize": 100,
+    }
+    groups = get(f"{tensorboard}/data/plugin/hparams/session_groups", json.dumps(asked).encode())["sessionGroups"]
+    by_name = {group["sessions"][0]["name"]: group for group in groups}
+    assert set(by_name) == {run.name for run in runs.find(sweep)}
+    for number, (name, group) in enumerate(sorted(by_name.items())):
+        knobs = group["hparams"]
+        assert (knobs["schedule"], knobs["lr_max"], knobs["model"]) == (SCHEDULES[number], (number + 1) / 10, "mlp")
+        assert group["sessions"][0]["status"] == "STATUS_SUCCESS"
+        found = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+        last = rows(sweep / name / "epochs.csv")[-1]
+        assert found["epoch_accuracy"] == pytest.approx(float(last["val_accuracy"]))
+        assert found["epoch_loss"] == pytest.approx(float(last["val_loss"]))
+
+
+def text(browser, *wanted):
+    """The page's text, once all that is wanted is in it."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def ready(driver):
+        said = driver.execute_script(TEXT)
+        return said if all(word in said for word in wanted) else None
+
+    return WebDriverWait(browser, 60).until(ready)
+
+
+@pytest.mark.slow
+def test_runs_overlay_in_one_chart(chromium, tensorboard, sweep):
+    names = [f"{run.name}/train" for run in runs.find(sweep)]
+    chromium.get(f"{tensorboard}/#timeseries")
+    text(chromium, *names, "learning_rate", "momentum")
+    cards = chromium.execute_script(
+        "return [...document.querySelectorAll('scalar-card')].map(card => card.innerText.split('\\n')[0])"
+    )
+    assert cards.count("learning_rate") == cards.count("momentum") == 1
+
+
+@pytest.mark.slow
+def test_the_table_of_hparams(chromium, tensorboard, sweep):
+    chromium.get(f"{tensorboard}/#hparams")
+    said = text(chromium, "test accuracy", *SCHEDULES)
+    for run in runs.find(sweep):
+        assert run.name in said
+        assert f"{float(rows(run / 'epochs.csv')[-1]['val_accuracy']):.5g}" in said

@@ -102,7 +102,19 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     if per_execution == "auto":
         per_execution = steps_per_execution(model, stream)
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
+    _make_variables(model, stream)
     return model, stream
+
+
+def _make_variables(model: Any, stream: Any) -> None:
+    """Have the optimizer and the metrics make their variables now.
+
+    Inside the first step each would become a branch of its graph, which takes time to trace and stays in memory.
+    """
+    model.optimizer.build(model.trainable_variables)
+    images, labels = next(iter(stream.batches))
+    model.compute_metrics(images, labels, model(images))
+    model.reset_metrics()
 
 
 def flat_knobs(cfg: DictConfig) -> dict[str, Any]:

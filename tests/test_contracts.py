@@ -174,6 +174,7 @@ def test_heavy_imbalance_is_told(caplog, monkeypatch):
     labels = np.array([0] * 95 + [1] * 4 + [2])
     skewed = Split(np.zeros((100, 4, 4, 1), np.uint8), labels)
     monkeypatch.setattr("my_package.data.load", lambda: dataset(skewed, skewed))
+    contracts._loaded.cache_clear()
     contracts.load_dataset(settings(_target_="my_package.data.load"))
     assert "c has 1 training examples, a has 95; always answering a would be right 95 %" in caplog.text
 

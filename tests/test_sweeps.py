@@ -13,7 +13,7 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from sconv import runs, sweeps
+from sconv import launchers, runs, sweeps
 from sconv.config import CONF
 
 ENDS = {
@@ -113,7 +113,12 @@ def started(monkeypatch):
 
 
 def begin(directory, *overrides):
-    cfg = OmegaConf.create({"hydra": {"sweep": {"dir": directory}, "overrides": {"task": list(overrides)}}})
+    hydra = {
+        "sweep": {"dir": directory},
+        "overrides": {"task": list(overrides)},
+        "launcher": {"_target_": launchers.BASIC},
+    }
+    cfg = OmegaConf.create({"hydra": hydra})
     with initialize_config_dir(str(CONF), version_base="1.3"):
         sweeps.NoteSweep().on_multirun_start(cfg)
 

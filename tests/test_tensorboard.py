@@ -55,7 +55,7 @@ def sweep(train, tmp_path_factory):
     """The directory of two runs that differ in schedule and lr_max."""
     folder = tmp_path_factory.mktemp("sweep")
     for number, schedule in enumerate(SCHEDULES):
-        train(f"schedule={schedule}", f"lr_max=0.{number + 1}", into=folder / f"{number}-schedule={schedule}")
+        train(f"schedule={schedule}", f"lr_max=0.{number + 1}", into=folder / f"{number}-{schedule}")
     return folder
 
 
@@ -132,7 +132,7 @@ def text(browser, *wanted):
 @pytest.mark.slow
 def test_runs_overlay_in_one_chart(chromium, tensorboard, sweep):
     names = [f"{run.name}/train" for run in runs.find(sweep)]
-    chromium.get(f"{tensorboard}/#timeseries")
+    chromium.get(f"{tensorboard}/#timeseries&tagFilter=learning_rate|momentum")
     text(chromium, *names, "learning_rate", "momentum")
     cards = chromium.execute_script(
         "return [...document.querySelectorAll('scalar-card')].map(card => card.innerText.split('\\n')[0])"

@@ -30,15 +30,15 @@ PAIRS = {
     "resnet20-cifar10": (
         (
             "dataset=cifar10",
-            "dataset.train_size=5000",
+            "dataset.train_size=2000",
             "dataset.validation=0.02",  # all 10,000 test images after each epoch would take half of the time
             "model=resnet20",
             "optimizer=sgd",
-            "epochs=8",
-            "batch_size=128",
-            "lr_find.max_steps=300",
+            "epochs=6",
+            "batch_size=64",
+            "lr_find.max_steps=150",
         ),
-        (0.1, 1.5),
+        (0.05, 1.0),
     ),
 }
 GRID_POINTS = 6

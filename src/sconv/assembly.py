@@ -86,7 +86,7 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     from sconv.datasets.streams import TrainingStream
     from sconv.parameter_groups import group_parameters
 
-    keras.utils.clear_session()
+    _forget_the_last()
     keras.utils.set_random_seed(cfg.seed)
     loss, augment, optimizer = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment", "optimizer"))
     for part, built, kind in (("loss", loss, keras.Loss), ("optimizer", optimizer, keras.Optimizer)):
@@ -104,6 +104,18 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
     _make_variables(model, stream)
     return model, stream
+
+
+def _forget_the_last() -> None:
+    """Let go of all that the last model of this process left behind."""
+    import keras
+    from tensorflow.python.framework import ops
+
+    # TensorFlow registers a gradient for every trace of an optimizer's step, and through it keeps the graph for good.
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
+    keras.utils.clear_session()
 
 
 def _make_variables(model: Any, stream: Any) -> None:

@@ -179,8 +179,9 @@ def _check_arrays(split: Split, classes: int, where: str) -> None:
 def _check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None:
     """Raise an error that shows the signature where `_target_` cannot be called with the settings and what is given."""
     arguments = [*given, *(str(name) for name in settings if not str(name).startswith("_"))]
+    function = _function(group, settings._target_)
     try:
-        signature = inspect.signature(_function(group, settings._target_))
+        signature = inspect.signature(function)
     except ValueError:  # a built-in need not tell
         return
     try:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests with the lowest and with the highest versions that pyproject.toml allows, each in a fresh environment.
 #
-#   tests/versions.sh [lowest] [highest] [-- arguments of pytest, in place of: -q -m 'not slow']
+#   tests/versions.sh [lowest] [highest] [-- arguments of pytest, in place of: -q -n 2 -m 'not slow']
 #
 # Needs Python 3.10 and 3.13, on the path, in pyenv or fetched by uv, and a package index.
 set -euo pipefail
@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 which=()
 while [ $# -gt 0 ] && [ "$1" != -- ]; do which+=("$1"); shift; done
 [ ${#which[@]} -gt 0 ] || which=(lowest highest)
-tests=(-q -m 'not slow')
+tests=(-q -n 2 -m 'not slow')
 [ $# -le 1 ] || tests=("${@:2}")
 
 work=$(mktemp -d)

@@ -560,7 +560,6 @@ def test_an_optimizer_that_cannot_be_driven_is_refused_in_fit():
     decay = keras.optimizers.schedules.CosineDecay(0.1, 10)
     for optimizer, name in (
         (keras.optimizers.SGD(decay, momentum=0.9), "CosineDecay"),
-        (keras.optimizers.ScheduleFreeAdamW(), "ScheduleFreeAdamW"),
         (keras.optimizers.Adagrad(), "Adagrad"),
     ):
         with pytest.raises(ValueError, match=name):

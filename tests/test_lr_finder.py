@@ -412,8 +412,9 @@ def test_fit_one_cycle_warns_once_of_an_optimizer_without_momentum():
 
 def test_private_names_the_snapshot_relies_on():
     from keras.src.backend.common import global_state
-    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
     from tensorflow.python.eager import context
+
+    from sconv.snapshots import GLOBAL_SEED_GENERATOR
 
     keras.utils.set_random_seed(1)
     keras.random.normal((1,))

@@ -1,6 +1,5 @@
 """`attach` by its effect: training ends at the weights of a NumPy simulation of the optimizer under the schedule."""
 
-import inspect
 import json
 import os
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import older
 import sconv
 import simulations as sim
 from sconv import schedules
@@ -36,12 +36,7 @@ OPTIMIZERS = {
         2.0,
     ),
 }
-# Keras 3.12's Muon has other defaults, and knows no ScheduleFreeAdamW.
-NEW_MUON = pytest.mark.skipif(
-    "adam_weight_decay" not in inspect.signature(keras.optimizers.Muon).parameters, reason="an older Muon"
-)
-NEW_SCHEDULE_FREE = pytest.mark.skipif(not hasattr(keras.optimizers, "ScheduleFreeAdamW"), reason="an older Keras")
-EACH = [pytest.param(name, marks=NEW_MUON if name == "muon" else ()) for name in OPTIMIZERS]
+EACH = [pytest.param(name, marks=older.NEW_MUON if name == "muon" else ()) for name in OPTIMIZERS]
 IN_EVERY_MODE = ("sgd", "rmsprop", "adam", "nadam")
 IN_16_BITS = ("sgd", "nadam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rmsprop", "adam")))
 MODES = {
@@ -351,7 +346,7 @@ def test_built_without_momentum_it_has_none_to_cycle(kind, rule):
     assert sim.distance(weights, sim.simulate(rule, sim.plain(STEPS, lr_max, 0.0))) > 100 * sim.TOLERANCE
 
 
-@NEW_MUON
+@older.NEW_MUON
 def test_muon_cycles_its_momentum_and_not_adams():
     # A vector only: Muon leaves it to its inner Adam, whose beta_1 stays.
     optimizer = keras.optimizers.Muon(0.01, weight_decay=None, adam_weight_decay=None, exclude_layers=["."])
@@ -378,7 +373,7 @@ def test_adagrad_has_no_momentum():
     assert sim.distance(weights, sim.simulate(adagrad, sim.plain(STEPS, 0.5, 0.0))) > 100 * sim.TOLERANCE
 
 
-@NEW_SCHEDULE_FREE
+@older.NEW_SCHEDULE_FREE
 def test_schedule_free_is_refused():
     with pytest.raises(ValueError, match="ScheduleFreeAdamW"):
         sconv.attach(keras.optimizers.ScheduleFreeAdamW(), schedules.onecycle_fastai(0.1), STEPS)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import older
 import sconv
 import simulations as sim
 from sconv import checks, schedules
@@ -191,6 +192,7 @@ def test_a_layer_with_a_factor_follows_the_schedule_at_that_share(name):
     differs(weights, decoupled(slower(rule), everywhere=True), lr_max)  # a decay that forgot the factor
 
 
+@older.NEW_MUON
 def test_muon_takes_a_factor_and_a_decay():
     model = two_layers()
     optimizer = keras.optimizers.Muon(0.01, weight_decay=DECAY, adam_weight_decay=DECAY, exclude_layers=["head"])
@@ -290,9 +292,13 @@ def test_a_wrong_setting_is_one_line(settings, message):
     assert "\n" not in str(caught.value)
 
 
-def test_factors_need_the_model_and_one_decay_in_muon():
+def test_factors_need_the_model():
     with pytest.raises(checks.SettingError, match="expected the model"):
         group_parameters(keras.optimizers.SGD(0.1), lr_factors={"backbone": 0.1})
+
+
+@older.NEW_MUON
+def test_factors_need_one_decay_in_muon():
     with pytest.raises(checks.SettingError, match=r"Muon decays by weight_decay=None and adam_weight_decay=0\.004"):
         group_parameters(keras.optimizers.Muon(weight_decay=None), two_layers(), lr_factors={"backbone": 0.1})
 

@@ -7,9 +7,10 @@ import random
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 from tensorflow.python.eager import context
 from tensorflow.python.ops import stateful_random_ops
+
+GLOBAL_SEED_GENERATOR = "global_seed_generator"  # Keras's name for its own, a constant there only since 3.13
 
 
 class Snapshot:

@@ -405,6 +405,7 @@ def load_without_sconv(paths):
     return json.loads(run.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_what_is_saved_is_stock(tmp_path):
     def saving(name):
         return keras.callbacks.ModelCheckpoint(tmp_path / f"{name}-{{epoch}}.keras")

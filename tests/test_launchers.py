@@ -14,7 +14,7 @@ from hydra.errors import MissingConfigException
 from sconv import checks, complaints, devices, launchers, runs, sweeps
 from sconv.config import CONF
 
-PATIENCE = 300
+PATIENCE = 600
 PLUGINS = {
     "joblib": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
     "ray": "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",

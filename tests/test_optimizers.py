@@ -234,6 +234,7 @@ def train_on_two_replicas():
     print(json.dumps(result))
 
 
+@pytest.mark.slow
 def test_two_replicas():
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])}

@@ -230,6 +230,7 @@ def test_grouping_again_replaces_the_groups():
     sim.check(fit(one_layer(), optimizer, 0.05), coupled(sim.sgd), table(0.05))
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_a_stock_one(tmp_path):
     model = two_layers()
     model = keras.Model(model.inputs, model.get_layer("backbone").output)

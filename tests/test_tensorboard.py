@@ -17,6 +17,8 @@ import pytest
 
 from sconv import runs
 
+pytestmark = pytest.mark.slow  # starts a server and a browser
+
 SCHEDULES = ("baseline", "onecycle")
 # All text of the page, also inside the components that TensorBoard hides it in.
 TEXT = """
@@ -133,7 +135,6 @@ def text(browser, *wanted):
     return until(browser, ready)
 
 
-@pytest.mark.slow
 def test_runs_overlay_in_one_chart(chromium, tensorboard, sweep):
     names = [f"{run.name}/train" for run in runs.find(sweep)]
     chromium.get(f"{tensorboard}/?tagFilter=learning_rate%7Cmomentum#timeseries")
@@ -143,7 +144,6 @@ def test_runs_overlay_in_one_chart(chromium, tensorboard, sweep):
     until(chromium, lambda: chromium.execute_script(titles) == ["learning_rate", "momentum"])
 
 
-@pytest.mark.slow
 def test_the_table_of_hparams(chromium, tensorboard, sweep):
     chromium.get(f"{tensorboard}/#hparams")
     said = text(chromium, "test accuracy", *SCHEDULES)

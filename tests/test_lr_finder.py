@@ -128,6 +128,7 @@ def test_data_without_a_length(kind):
 
 def network(optimizer="adam", built=True, **compiled):
     """With all that has a state: dropout, batch normalisation, random numbers of Keras's global generator."""
+    keras.utils.clear_session()  # older versions of Keras seed their global generator only once
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [

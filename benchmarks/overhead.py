@@ -63,7 +63,7 @@ def build(kind: str, per_execution: int) -> keras.Model:
 def ways(kind: str, split: Split, directory: Path) -> dict[str, Epoch]:
     """Each way to train an epoch, as a function to time."""
     stream = TrainingStream(split, BATCH, seed=0)
-    auto = steps_per_execution(build(kind, 1), stream)
+    auto = steps_per_execution(build(kind, 1), next(iter(stream.batches))[0], stream.steps_per_epoch)
 
     def stock(per_execution: int, *make: Callable[[], keras.callbacks.Callback]) -> Epoch:
         model = build(kind, per_execution)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -119,6 +122,19 @@ def test_a_line_as_each_job_ends(tmp_path, capsys):
     follower.start()
     follower.stop()
     assert capsys.readouterr().out == "#2 lr_max=0.2: finished; 2 of 2 jobs\n"
+
+
+def test_a_run_of_an_earlier_try_is_not_waited_for(tmp_path):
+    """Its process number may be anybody's by now; here it is that of a process that runs."""
+    (tmp_path / "0").mkdir()
+    process = {"host": platform.node(), "pid": os.getppid()}
+    (tmp_path / "0" / "summary.json").write_text(json.dumps({"status": "running", "process": process}))
+    assert runs.alive(runs.read_summary(tmp_path / "0"))
+    time.sleep(0.01)
+    waiting = threading.Thread(target=sweeps.Follower(tmp_path, jobs=1).stop, daemon=True)
+    waiting.start()
+    waiting.join(timeout=PATIENCE / 60)
+    assert not waiting.is_alive()
 
 
 def sconv(folder, environment, *arguments):

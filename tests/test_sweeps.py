@@ -70,6 +70,17 @@ def test_a_job_that_was_killed_did_not_finish(tmp_path):
     assert "running" in said
 
 
+def test_a_summary_that_cannot_be_read_hides_no_other(compose, tmp_path):
+    job(tmp_path / "0-seed=0", "finished", 0.5)
+    (tmp_path / "1-seed=1").mkdir()
+    (tmp_path / "1-seed=1" / "summary.json").write_text("")
+    found, said = outcome(tmp_path)
+    assert found == 1
+    assert [line.split()[2] for line in said.splitlines() if " seed=" in line] == ["finished", "broken"]
+    assert f"resume_sweep={tmp_path}" in said
+    assert sweeps.finished_before(compose(f"resume_sweep={tmp_path}")) is None
+
+
 def test_jobs_in_the_order_of_their_numbers(tmp_path):
     for number in (10, 2, 0, 1, 11):
         job(tmp_path / f"{number}-seed={number}", "finished", 0.5)

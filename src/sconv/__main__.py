@@ -100,7 +100,11 @@ def main() -> None:
         code = complaints.exit_code(error)
     for sweep in sweeps.started:
         if sweep.follower:
-            sweep.follower.stop(wait=code != complaints.INTERRUPTED)
+            try:
+                sweep.follower.stop(wait=code != complaints.INTERRUPTED)
+            except KeyboardInterrupt:
+                sweep.follower.stop(wait=False)
+                code = complaints.INTERRUPTED
         if not any(sweep.directory.glob("*/.hydra")):
             continue  # refused before its first job
         code = max(code, get_method(sweep.outcome)(sweep.directory, Console(highlight=False)))

@@ -98,11 +98,12 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     depth = contracts.label_depth(model, loss)
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
     group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
+    images, labels = next(iter(stream.batches))
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
-        per_execution = steps_per_execution(model, stream)
+        per_execution = steps_per_execution(model, images, stream.steps_per_epoch)
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
-    _make_variables(model, stream)
+    _make_variables(model, images, labels)
     return model, stream
 
 
@@ -118,13 +119,12 @@ def _forget_the_last() -> None:
     keras.utils.clear_session()
 
 
-def _make_variables(model: Any, stream: Any) -> None:
+def _make_variables(model: Any, images: Any, labels: Any) -> None:
     """Have the optimizer and the metrics make their variables now.
 
-    Inside the first step each would become a branch of its graph, which takes time to trace and stays in memory.
+    Inside the first step each would become a branch of its graph, and tracing would take twice as long.
     """
     model.optimizer.build(model.trainable_variables)
-    images, labels = next(iter(stream.batches))
     model.compute_metrics(images, labels, model(images))
     model.reset_metrics()
 
@@ -134,17 +134,16 @@ def flat_knobs(cfg: DictConfig) -> dict[str, Any]:
     return {str(key): cfg[key] for key in cfg if isinstance(cfg[key], (int, float, str))}
 
 
-def steps_per_execution(model: Any, stream: Any) -> int:
+def steps_per_execution(model: Any, images: Any, steps_per_epoch: int) -> int:
     """About a second of training for each return to Python, at least ten returns an epoch; a power of two.
 
     A training step costs about three forward passes; a forward pass is timed outside a compiled function, which
     overrates small models a little. One that takes SLOW seconds hides the return by itself: several of them in a
     loop would only take longer to compile.
     """
-    images, _ = next(iter(stream.batches))
     model(images)
     began = time.perf_counter()
     model(images)
     step = 3 * (time.perf_counter() - began)
-    most = 1.0 if step > SLOW else max(1.0, min(1.0 / step, stream.steps_per_epoch / 10))
+    most = 1.0 if step > SLOW else max(1.0, min(1.0 / step, steps_per_epoch / 10))
     return 2 ** int(math.log2(most))

@@ -18,8 +18,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 def set_up(kind: str = "auto", threads: int | None = None, precision: str = "float32") -> dict[str, Any]:
     """Choose the device, fix the number of threads and the precision; return what was chosen, for the record.
 
-    `kind` is auto, cpu or gpu; `threads` those of one CPU operation, None for one a core. Raises SettingError where
-    there is no GPU, or where TensorFlow already runs with another number of threads.
+    `kind` is auto, cpu or gpu; `threads` those of one CPU operation, None for one a core, or for OMP_NUM_THREADS.
+    Raises SettingError where there is no GPU, or where TensorFlow already runs with another number of threads.
     """
     checks.choice("device", kind, ("auto", "cpu", "gpu"))
     checks.choice("precision", precision, PRECISIONS)

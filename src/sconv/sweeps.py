@@ -35,7 +35,7 @@ class Follower:
     """
 
     def __init__(self, directory: Path, jobs: int | None, swept: Collection[str] = ()):
-        before = [path for path in runs.find(directory) if runs.read_summary(path)["status"] == "finished"]
+        before = [path for path, summary in _summaries(directory) if summary["status"] == "finished"]
         self._directory, self._jobs, self._swept = directory, jobs and jobs - len(before), swept
         self._began, self._clock = time.time(), time.monotonic()
         self._told: set[Path] = set()
@@ -48,7 +48,7 @@ class Follower:
 
     def stop(self, wait: bool = True) -> None:
         """Look no more; but first wait for the jobs that a launcher left running when one of them was killed."""
-        while wait and any(runs.alive(runs.read_summary(path)) for path in runs.find(self._directory)):
+        while wait and any(runs.alive(summary) for _, summary in self._ours()):
             time.sleep(_PAUSE)
         self._over.set()
         if self._thread.is_alive():
@@ -59,12 +59,14 @@ class Follower:
             self._look()
         self._look()
 
+    def _ours(self) -> list[tuple[Path, dict[str, Any]]]:
+        """The jobs of this sweep, less those of an earlier try: the process of one of these may be anybody's by now."""
+        found = _summaries(self._directory)
+        return [(path, told) for path, told in found if (path / "summary.json").stat().st_mtime >= self._began]
+
     def _look(self) -> None:
-        for directory in runs.find(self._directory):
-            if directory in self._told or (directory / "summary.json").stat().st_mtime < self._began:
-                continue
-            summary = runs.read_summary(directory)
-            if summary["status"] != "running":
+        for directory, summary in self._ours():
+            if directory not in self._told and summary["status"] != "running":
                 self._told.add(directory)
                 print(self._line(directory.name, summary), flush=True)
 
@@ -122,8 +124,7 @@ def finished_before(cfg: DictConfig) -> Path | None:
     if not cfg.resume_sweep:
         return None
     wanted = {"status": "finished", "fingerprint": fingerprint(cfg)}
-    for directory in runs.find(Path(cfg.resume_sweep)):
-        summary = runs.read_summary(directory)
+    for directory, summary in _summaries(Path(cfg.resume_sweep)):
         if all(summary.get(key) == value for key, value in wanted.items()):
             return directory
     return None
@@ -145,7 +146,7 @@ def pace(done: int, jobs: int, seconds: float) -> str:
 
 def outcome(directory: Path, console: Console) -> int:
     """Print a table of the sweep's jobs; return the exit code: 0, 3 where some diverged, 1 where some failed."""
-    jobs = [(path, runs.read_summary(path)) for path in sorted(runs.find(directory), key=_number)]
+    jobs = sorted(_summaries(directory), key=lambda job: _number(job[0]))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", overflow="fold")
     table.add_column("status")
@@ -169,11 +170,23 @@ def outcome(directory: Path, console: Console) -> int:
             console.print(f"{path.name}: {summary['error']}", markup=False, soft_wrap=True)
     console.print(f"sweep  {_relative(directory)}", soft_wrap=True)
     ended = {summary["status"] for _, summary in jobs}
-    if ended & {"running", "interrupted", "failed"}:
+    if ended - {"finished", "diverged"}:
         console.print(f"resume the same command with resume_sweep={_relative(directory)}", soft_wrap=True)
     if ended <= {"finished"}:
         return 0
     return 3 if ended <= {"finished", "diverged"} else 1
+
+
+def _summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Each run and its summary; one that cannot be read is broken, which keeps nobody from the others."""
+
+    def summary(path: Path) -> dict[str, Any]:
+        try:
+            return runs.read_summary(path)
+        except (OSError, ValueError):
+            return {"status": "broken"}
+
+    return [(path, summary(path)) for path in runs.find(directory)]
 
 
 def _labels(names: list[str]) -> list[str]:

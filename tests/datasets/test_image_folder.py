@@ -361,3 +361,19 @@ def test_a_csv_that_will_not_do(table, change, settings, said):
         image_csv.load(str(table), **settings)
     assert "\n" not in str(caught.value)
     assert Path(table).name in str(caught.value) or "cannot be used" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "fault", [MemoryError(), AttributeError("no such method"), NameError("typo")], ids=repr
+)
+def test_a_fault_of_ours_is_no_bad_file(tmp_path, monkeypatch, fault):
+    def decode(*_):
+        raise fault
+
+    np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.uint8, (1, 2, 2, 3)).flush()
+    monkeypatch.setattr(decoding, "decode", decode)
+    with pytest.raises(type(fault)):
+        decoding.fill(tmp_path / "rows.npy", tmp_path, ["a.png"], 0, False)
+    monkeypatch.setattr(decoding.Image, "open", decode)
+    with pytest.raises(type(fault)):
+        decoding.first_size([tmp_path / "a.png"])

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 OTHER_SIZE = "another size: "
+# Of the machine, of this code or of a Pillow that it does not fit, and of no file: never left out with the bad files.
+FAULTS = (MemoryError, AttributeError, NameError)
 GREY = ("1", "L", "LA", "La")
 COLOUR = ("RGB", "RGBA", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 
@@ -33,6 +35,8 @@ def fill(out: Path, root: Path, files: Sequence[str], first: int, resize: bool) 
         for row, file in enumerate(files, first):
             try:
                 grey += decode(os.path.join(root, file), rows[row], resize)
+            except FAULTS:
+                raise
             except Exception as error:  # PIL's plugins raise many kinds
                 bad.append((row, reason(root / file, error)))
     return bad, grey
@@ -45,7 +49,9 @@ def first_size(paths: Sequence[Path]) -> tuple[int, int] | None:
             with Image.open(path) as image:
                 width, height = _upright(image).size
                 return height, width
-        except Exception:
+        except FAULTS:
+            raise
+        except Exception:  # named with its reason where it is decoded
             continue
     return None
 

@@ -363,9 +363,7 @@ def test_a_csv_that_will_not_do(table, change, settings, said):
     assert Path(table).name in str(caught.value) or "cannot be used" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "fault", [MemoryError(), AttributeError("no such method"), NameError("typo")], ids=repr
-)
+@pytest.mark.parametrize("fault", [MemoryError(), AttributeError("no such method"), NameError("typo")], ids=repr)
 def test_a_fault_of_ours_is_no_bad_file(tmp_path, monkeypatch, fault):
     def decode(*_):
         raise fault

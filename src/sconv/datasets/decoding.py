@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +27,15 @@ def fill(out: Path, root: Path, files: Sequence[str], first: int, resize: bool) 
 
     Returns the rows that could not be filled, each with the reason, and the number of greyscale images.
     """
-    rows = np.load(out, mmap_mode="r+")
+    rows = np.load(out, mmap_mode="r+").view(np.ndarray)  # a row of a memmap is a memmap, which takes far longer
+    folder = os.fspath(root)
     bad: list[tuple[int, str]] = []
     grey = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what PIL minds but reads; each error is reported
         for row, file in enumerate(files, first):
             try:
-                grey += decode(os.path.join(root, file), rows[row], resize)
+                grey += decode(os.path.join(folder, file), rows[row], resize)
             except FAULTS:
                 raise
             except Exception as error:  # PIL's plugins raise many kinds
@@ -42,7 +43,7 @@ def fill(out: Path, root: Path, files: Sequence[str], first: int, resize: bool) 
     return bad, grey
 
 
-def first_size(paths: Sequence[Path]) -> tuple[int, int] | None:
+def first_size(paths: Iterable[Path]) -> tuple[int, int] | None:
     """Height and width of the first file that is an image; None where there is none."""
     for path in paths:
         try:
@@ -61,7 +62,9 @@ def decode(path: str, out: np.ndarray, resize: bool) -> bool:
     height, width, channels = out.shape
     mode = "RGB" if channels == 3 else "L"
     # Read whole: PIL reads a header in dozens of small pieces, which takes a tenth longer from an open file.
-    with Image.open(io.BytesIO(Path(path).read_bytes())) as opened:
+    with open(path, "rb") as file:
+        whole = io.BytesIO(file.read())
+    with Image.open(whole) as opened:
         grey = opened.mode in GREY
         if resize and opened.size != (width, height):
             # A JPEG far larger than wanted is decoded at a half, a quarter or an eighth; twice the size is kept.
@@ -71,7 +74,7 @@ def decode(path: str, out: np.ndarray, resize: bool) -> bool:
             if not resize:
                 raise _OtherSizeError(f"{image.size[1]}x{image.size[0]}")
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        out[...] = np.asarray(image).reshape(out.shape)
+        out[...] = np.frombuffer(image.tobytes(), np.uint8).reshape(out.shape)
     return grey
 
 

@@ -71,15 +71,15 @@ def _folder(cache: str | None) -> Path:
 
 
 def _key(root: Path, files: Sequence[str], sides: tuple[int, int] | None, channels: int) -> str:
-    digest = hashlib.sha256(repr((FORMAT, sides, channels)).encode())
+    told = [repr((FORMAT, sides, channels))]
+    folder = os.fspath(root)
     for file in files:
         try:
-            state = os.stat(os.path.join(root, file))
-            found: tuple[int, ...] = (state.st_size, state.st_mtime_ns)
+            state = os.stat(os.path.join(folder, file))
+            told.append(f"{file}\0{state.st_size} {state.st_mtime_ns}")
         except OSError:
-            found = ()
-        digest.update(repr((file, found)).encode())
-    return digest.hexdigest()[:20]
+            told.append(file)
+    return hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()[:20]
 
 
 def _read(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -90,7 +90,7 @@ def _build(
     folder: Path, source: str, root: Path, files: Sequence[str], sides: tuple[int, int] | None, channels: int
 ) -> None:
     """Write the cache in one move: it is complete or absent, also where two runs build it at the same time."""
-    height, width = sides or decoding.first_size([root / file for file in files]) or (1, 1)
+    height, width = sides or decoding.first_size(root / file for file in files) or (1, 1)
     temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     try:
         temporary.mkdir(parents=True)
@@ -127,7 +127,9 @@ def _decode_all(
     ]
     # Processes: a small JPEG spends most of its time in Python, where threads wait for each other.
     jobs = 1 if len(tasks) < 3 else -1
-    done = Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks)
+    done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
+        tasks
+    )  # no batch to wait for at the end
     bad: list[tuple[int, str]] = []
     grey = 0
     for found, greys in _with_bar(done, len(files)):

@@ -53,6 +53,11 @@ LIGHT = [
     ("-m seed=0,1 device.threads=1,2", "device.threads", "one value", "hydra/launcher=submitit_local"),
     ("-m device=cpu,auto", "device", "one value", "hydra/launcher=submitit_local"),
     ("loss=mse", "loss", "str", "_target_"),
+    ("task=range_grid range_grid.l2=small", "range_grid.l2", "'small'", "a list of numbers or null"),
+    ("task=range_grid range_grid.weight_decay=[0]", "range_grid.l2", "and range_grid.weight_decay too", "one of them"),
+    ("task=range_grid range_grid.momentum=[1]", "range_grid.momentum", "1", "below 1"),
+    ("task=range_grid range_grid.batch_size=[1.5]", "range_grid.batch_size", "1.5", "whole number"),
+    ("task=lr_find lr_find.start_lr=50", "start_lr", "50", "below 10"),
     # how a command is written
     ("epochs", "epochs", "not understood", "name=value"),
     ("'lr_max=0.1; x'", "lr_max=0.1; x", "not understood", "quotes"),

@@ -411,7 +411,7 @@ def test_fit_one_cycle_warns_once_of_an_optimizer_without_momentum():
     assert sum("momentum=0" in str(warning.message) for warning in caught) == 1
 
 
-def test_private_names_the_snapshot_relies_on():
+def test_private_names_the_range_test_relies_on():
     from keras.src.backend.common import global_state
     from tensorflow.python.eager import context
 
@@ -421,6 +421,12 @@ def test_private_names_the_snapshot_relies_on():
     keras.random.normal((1,))
     assert global_state.get_global_attribute(GLOBAL_SEED_GENERATOR) is not None
     assert isinstance(context.context()._rng, random.Random)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
+    assert hasattr(model, "_symbolic_build"), f"keras {keras.__version__} lacks Model._symbolic_build (sconv.feeding)"
+    model._symbolic_build(data_batch=(sim.X[:2], sim.Y[:2]))
+    made = (model.built, model.optimizer.built, bool(model.metrics_variables))
+    assert all(made), f"keras {keras.__version__}: Model._symbolic_build no longer makes all variables"
 
 
 def test_the_option_file_has_the_defaults_of_the_function():

@@ -143,14 +143,6 @@ def test_training_after_the_test_equals_training_with_its_pick(swept, tmp_path):
         ("lr_max=-1", "lr_max: got -1, expected a finite number above 0, or auto"),
         (("lr_max=auto", "lr_find.start_lr=50"), "start_lr: got 50, expected a finite number above 0 and below 30"),
         (("lr_max=auto", "lr_find.suggestion=best"), "suggestion: got 'best', expected one of valley, steep"),
-        (
-            ("task=range_grid", "range_grid.l2=small"),
-            "range_grid.l2: got 'small', expected a list of numbers",
-        ),
-        (
-            ("task=range_grid", "range_grid.weight_decay=[0]"),
-            "range_grid.l2: got [0.0, 1e-05, 0.0001, 0.001] and range_grid.weight_decay too, expected one of them",
-        ),
     ],
 )
 def test_bad_settings_are_one_line(tmp_path, override, said):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,15 +22,15 @@ def range_grid(cfg: DictConfig) -> None:
 
     Source: Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), section 4.4.
     """
-    with range_tests.begin(cfg) as (cfg, run, schedule, dataset):
-        points = list(_points(cfg, schedule.peak_momentum))
+    with range_tests.begin(cfg, judge=points) as (cfg, run, schedule, dataset):
         console = Console(highlight=False, soft_wrap=True)
         tests: dict[str, RangeTest] = {}
-        for point in points:
+        grid = points(cfg, schedule.peak_momentum)
+        for point in grid:
             tests[point.label] = range_tests.carry_out(_changed(cfg, point), dataset, point.momentum)
             rate = tests[point.label].suggestions.get("smith")
             console.print(f"{point.label}: {tests[point.label].problem if rate is None else f'lr {rate:.2g}'}")
-        advice = recommend(tests, {point.label: point.decay for point in points})
+        advice = recommend(tests, {point.label: point.decay for point in grid})
         _keep(run, tests, advice)
         console.print(f"recommended    [bold]lr_max={advice.lr:.2g}[/bold] with {advice.label}: {advice.reason}")
         range_tests.say_where(run, console, "range_grid")
@@ -85,7 +85,8 @@ def recommend(tests: Mapping[str, RangeTest], weight_decays: Mapping[str, float]
     return Recommendation(pick, rates[pick], weight_decays[pick], reason)
 
 
-def _points(cfg: DictConfig, own_momentum: float | None) -> Iterator[Point]:
+def points(cfg: DictConfig, own_momentum: float | None = None) -> list[Point]:
+    """Every point of the grid that a configuration asks for. Raises SettingError or SettingTypeError."""
     wanted = cfg.range_grid
     if wanted.l2 is not None and wanted.weight_decay is not None:
         raise checks.SettingError(
@@ -95,11 +96,13 @@ def _points(cfg: DictConfig, own_momentum: float | None) -> Iterator[Point]:
     decays = _values(knob, wanted[knob], cfg[knob] or 0.0, at_least=0)
     momenta = _values("momentum", wanted.momentum, own_momentum, at_least=0, below=1)
     sizes = _values("batch_size", wanted.batch_size, cfg.batch_size, at_least=1)
+    found = []
     for size, momentum, decay in itertools.product(sizes, momenta, decays):
         label = f"{knob} {decay:g}"
         label += f", momentum {momentum:g}" if len(momenta) > 1 else ""
         label += f", batch_size {size:g}" if len(sizes) > 1 else ""
-        yield Point(label, knob, decay, momentum, checks.integer("range_grid.batch_size", size, at_least=1))
+        found.append(Point(label, knob, decay, momentum, checks.integer("range_grid.batch_size", size, at_least=1)))
+    return found
 
 
 def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:

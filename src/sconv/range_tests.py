@@ -7,7 +7,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +62,18 @@ def find_lr_max(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, datase
 
 
 @contextlib.contextmanager
-def begin(cfg: DictConfig) -> Iterator[tuple[DictConfig, runs.RunWriter, Schedule, Dataset]]:
-    """The run of a task that only tests: everything judged, the device set up, and what a test needs."""
+def begin(
+    cfg: DictConfig, judge: Callable[[DictConfig], object] = lambda cfg: None
+) -> Iterator[tuple[DictConfig, runs.RunWriter, Schedule, Dataset]]:
+    """The run of a task that only tests: everything judged, also by `judge`, the device set up, what a test needs."""
     hydra = HydraConfig.get()
     with runs.RunWriter(Path(hydra.runtime.output_dir)) as run:
         task = str(hydra.runtime.choices["task"])
         run.record(task=task, seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
         with Console().status("starting"):
-            schedule, dataset, _ = assembly.judge(cfg)
+            judge(cfg)
             assembly.judge_range_test(cfg)
+            schedule, dataset, _ = assembly.judge(cfg)
             run.record(device=instantiate(cfg.device, precision=cfg.precision))
         yield indifferent(cfg), run, schedule, dataset
 

@@ -14,8 +14,16 @@ from omegaconf import OmegaConf
 
 from sconv.config import CONF
 
-FILES = sorted(CONF.glob("*/*.yaml"))
-OPTIONS = [(path.parent.name, path.stem) for path in FILES]
+FILES = sorted(path for path in CONF.glob("*/**/*.yaml") if not path.is_relative_to(CONF / "hydra"))
+
+
+def place(path):
+    """Group and option: an option may lie in a folder of its group."""
+    group, _, option = str(path.relative_to(CONF).with_suffix("")).partition("/")
+    return group, option
+
+
+OPTIONS = [place(path) for path in FILES]
 
 
 def of_group(group):
@@ -25,14 +33,14 @@ def of_group(group):
 def body(path):
     """What an option file sets for its own group: files with another package name the group themselves."""
     values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    return values.get(path.parent.name, values)
+    return values.get(place(path)[0], values)
 
 
 CALLABLES = [path for path in FILES if "_target_" in body(path)]
 
 
 def labels(paths):
-    return [f"{path.parent.name}={path.stem}" for path in paths]
+    return ["=".join(place(path)) for path in paths]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=labels(FILES))
@@ -88,7 +96,7 @@ def plain(value):
     return list(value) if isinstance(value, tuple) else value
 
 
-@pytest.mark.parametrize("option", of_group("schedule"))
+@pytest.mark.parametrize("option", [option for option in of_group("schedule") if "/" not in option])
 def test_schedule_option_is_its_factory(compose, option):
     cfg = compose(f"schedule={option}", "lr_max=0.37")
     made = instantiate(cfg.schedule, _convert_="all")

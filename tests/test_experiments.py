@@ -73,6 +73,16 @@ def test_its_learning_rates_are_those_printed(cfg, name):
     assert [rates[0], rates.max(), rates[-1]] == pytest.approx([start, peak, last], rel=2e-3, abs=1e-12)
 
 
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("schedule", ["baseline", "onecycle"])
+def test_another_schedule_takes_its_place(compose, name, schedule):
+    recipe, other = compose(f"experiment={name}", f"schedule={schedule}"), compose(f"schedule={schedule}")
+    assert recipe.schedule.lr_max == recipe.lr_max
+    left_alone = {"momentum"} if name.startswith("avanwyk") else set()  # RMSprop's, by that recipe
+    for key in {*recipe.schedule, *other.schedule} - left_alone - {"lr_max"}:
+        assert recipe.schedule[key] == other.schedule[key]
+
+
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in EXPERIMENTS]
 )

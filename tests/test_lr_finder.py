@@ -266,6 +266,7 @@ def test_the_callback_tells_what_lr_find_does():
         assert finder.suggest() == expected.suggestions["valley"]
         assert same(model.get_weights(), sim.START)
         assert int(model.optimizer.iterations) == 0
+        assert model.stop_training is False
     assert len(finder.plot().axes) == 2
 
 

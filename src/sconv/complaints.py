@@ -13,7 +13,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from sconv import checks
+from sconv import checks, config
 
 FAILED, USER_ERROR, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 
@@ -130,10 +130,16 @@ def _unknown_option(error: MissingConfigException) -> str:
     if error.options is None:
         return ""
     group, _, option = str(error.missing_cfg_file).rpartition("/")
-    options = sorted(error.options)
+    options = shown = sorted(error.options)
     if group == "hydra/launcher" and (extra := _EXTRAS.get(option)):
         return f"{group}: got {option!r}, which comes with pip install 'sconv[{extra}]'"
-    return f"{group}: got {option!r}, expected one of {', '.join(options)}{checks.nearest(option, options)}"
+    top = group.partition("/")[0]
+    if any((config.CONF / top).glob("*.yaml")):  # its options may lie in folders: schedule=published/...
+        option = str(error.missing_cfg_file).removeprefix(f"{top}/")
+        group, nested = top, sorted((config.CONF / top).glob("*/*.yaml"))
+        options = [*options, *(f"{path.parent.name}/{path.stem}" for path in nested)]
+        shown = [*shown, *sorted({f"{path.parent.name}/..." for path in nested})]
+    return f"{group}: got {option!r}, expected one of {', '.join(shown)}{checks.nearest(option, options)}"
 
 
 def _no_override(error: OverrideParseException) -> str:

@@ -87,12 +87,7 @@ class LRFinder(ScheduleCallback):
         position = self.attachment.position
         self._skipped = self._skipped + 1 if position == self._position else 0
         self._position = position
-        if (
-            position >= self.max_steps
-            or self._stuck
-            or not math.isfinite((logs or {}).get("loss", 0.0))
-            or stop_at(self._read(), self.smoothing, self.stop_factor) is not None
-        ):
+        if position >= self.max_steps or stop_at(self._read(), self.smoothing, self.stop_factor) is not None:
             self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:

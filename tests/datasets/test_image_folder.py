@@ -176,7 +176,7 @@ def spoiled(folder):
 def test_bad_files_are_named(spoiled, monkeypatch):
     monkeypatch.setattr(image_files, "SHOWN", 10)
     message = refused(spoiled)
-    assert message.startswith("dataset image_folder: 6 of the files cannot be used: ")
+    assert message.startswith("dataset image_folder: 6 cannot be used: ")
     for name, reason in (
         ("README.md", "in no class folder"),
         ("purple/", "an empty folder"),
@@ -198,9 +198,9 @@ def test_bad_files_are_left_out_on_request(spoiled, caplog):
     assert np.bincount(np.concatenate([found.train.labels, found.test.labels])).tolist() == [10, 10, 10]
     assert colours_are_right(found, found.train)
     assert colours_are_right(found, found.test)
-    assert "6 files are left out" in caplog.text
-    assert "README.md" in caplog.text
-    assert refused(spoiled).startswith("dataset image_folder: 6 of the files")  # the cache forgets none
+    assert "6 left out" in caplog.text
+    assert "red/notes.txt" in caplog.text
+    assert refused(spoiled).startswith("dataset image_folder: 6 cannot be used")  # the cache forgets none
 
 
 def test_one_class_only(folder):
@@ -211,11 +211,43 @@ def test_one_class_only(folder):
     assert "got one class only (blue), expected at least two" in refused(folder)
 
 
-def test_a_class_in_test_that_train_lacks(tmp_path):
+def test_a_class_in_test_that_train_lacks(tmp_path, caplog):
     for part, names in (("train", ("red", "green")), ("test", ("red", "blue"))):
         for name in names:
             save(tmp_path / "root" / part / name / "1.png", COLOURS[name])
-    assert "test has classes that are not in train: blue; expected green, red" in refused(tmp_path / "root")
+    message = refused(tmp_path / "root")
+    assert "test has classes that are not in train: blue; expected green, red; " in message
+    assert message.endswith("or set dataset.bad_files=skip")
+    found = load(tmp_path / "root", bad_files="skip")
+    assert found.class_names == ("green", "red")
+    assert found.test.labels.tolist() == [1]
+    assert colours_are_right(found, found.test)
+    assert "1 of test left out, of classes that are not in train: blue" in caplog.text
+
+
+@pytest.mark.parametrize("beside", ["extra", "__MACOSX"])
+def test_a_folder_beside_train_is_no_class(tmp_path, beside):
+    for part in ("train", "test", beside):
+        for name in ("red", "green"):
+            save(tmp_path / "root" / part / name / "1.png", COLOURS[name])
+    if beside == "extra":
+        assert "extra/ (beside train, but called neither test nor validation)" in refused(tmp_path / "root")
+    found = load(tmp_path / "root", bad_files="skip")
+    assert found.class_names == ("green", "red")
+    assert len(found.train) == len(found.test) == 2
+
+
+def test_splits_without_classes_twice_and_a_class_called_train(tmp_path):
+    for name in ("train", "test"):
+        save(tmp_path / "flat" / name / "1.png")
+    assert "expected" in refused(tmp_path / "flat")
+    for part in ("train", "val", "validation"):
+        save(tmp_path / "twice" / part / "red" / "1.png")
+    assert "has val and validation, expected one validation folder" in refused(tmp_path / "twice")
+    for name in ("train", "bus"):
+        for number in range(2):
+            save(tmp_path / "vehicles" / name / f"{number}.png")
+    assert load(tmp_path / "vehicles", test_share=0.5).class_names == ("bus", "train")
 
 
 def test_no_folder_no_images_and_bad_settings(folder, tmp_path):
@@ -267,6 +299,14 @@ def test_decoded_once_for_the_same_files_and_settings(folder, monkeypatch):
     save(folder / "red" / "new.png")
     load(folder)
     assert len(calls) == 6
+    before = changed.stat()
+    pixels = bytearray(changed.read_bytes())
+    pixels[-20] ^= 1
+    changed.write_bytes(pixels)
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a tool that keeps times does
+    with pytest.raises(checks.DataError, match="Pic 0"):
+        load(folder)
+    assert len(calls) == 7
 
 
 def test_a_damaged_cache_is_built_again_and_an_interrupted_one_leaves_nothing(folder, tmp_path, monkeypatch):
@@ -361,6 +401,23 @@ def test_a_csv_that_will_not_do(table, change, settings, said):
         image_csv.load(str(table), **settings)
     assert "\n" not in str(caught.value)
     assert Path(table).name in str(caught.value) or "cannot be used" in str(caught.value)
+
+
+def test_a_csv_of_numbers_for_labels_and_what_is_seldom_meant(tmp_path, caplog):
+    rows = ["image,label,part"]
+    for number in range(24):
+        save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{number % 12},train")
+    rows += ["0.png,0,test", "1.png,1,test"]
+    file = tmp_path / "numbers.csv"
+    file.write_text("\n".join(rows))
+    found = image_csv.load(str(file), split_column="part")
+    assert found.class_names == tuple(map(str, range(12)))
+    assert found.train.labels.tolist() == [number % 12 for number in range(24)]
+    assert "lists images again, in 2 rows" in caplog.text
+    assert "is not used" not in caplog.text
+    image_csv.load(str(file), test_share=0.5)
+    assert "dataset.split_column=part does" in caplog.text
 
 
 @pytest.mark.parametrize("fault", [MemoryError(), AttributeError("no such method"), NameError("typo")], ids=repr)

@@ -47,13 +47,39 @@ class ShadesOfGrey(tfds_library.core.GeneratorBasedBuilder):
             yield number, {"image": np.full((5 + number % 3, 6, 3), number, np.uint8), "label": number % 2}
 
 
+class Unsupervised(ShadesOfGrey):
+    """The same without a word on what is to be learned from what."""
+
+    VERSION = tfds_library.core.Version("1.0.0")
+    pkg_dir_path = None
+
+    def _info(self):
+        features = super()._info().features
+        return tfds_library.core.DatasetInfo(builder=self, features=features)
+
+
+class Unlabelled(ShadesOfGrey):
+    """Images alone."""
+
+    VERSION = tfds_library.core.Version("1.0.0")
+    pkg_dir_path = None
+
+    def _info(self):
+        features = tfds_library.features.FeaturesDict({"image": super()._info().features["image"]})
+        return tfds_library.core.DatasetInfo(builder=self, features=features)
+
+    def _generate_examples(self):
+        yield 0, {"image": np.zeros((5, 6, 3), np.uint8)}
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
     logging.getLogger("absl").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ShadesOfGrey(data_dir=str(folder)).download_and_prepare()
+        for builder in (ShadesOfGrey, Unsupervised, Unlabelled):
+            builder(data_dir=str(folder)).download_and_prepare()
     return str(folder)
 
 
@@ -128,9 +154,18 @@ def test_what_cannot_be_is_one_line(data_dir, settings, said):
 
 
 def test_a_name_that_is_none(tmp_path):
-    with pytest.raises(checks.DataError, match=r"^dataset no_such_dataset: .*not found") as caught:
-        tfds.load("no_such_dataset", data_dir=str(tmp_path))
-    assert "\n" not in str(caught.value)
+    with pytest.raises(checks.DataError, match=r"^dataset cifra10: .*no such name; did you mean cifar10\?$"):
+        tfds.load("cifra10", data_dir=str(tmp_path))
+
+
+def test_the_only_image_and_the_only_class_where_no_two_are_named(data_dir):
+    settings = {"data_dir": data_dir, "train": "train[:30]", "test": "train[30:]", "size": [5, 6]}
+    found, named = tfds.load("unsupervised", **settings), tfds.load("shades_of_grey", **settings)
+    for one, other in zip(found.train.examples(), named.train.examples(), strict=True):
+        assert np.array_equal(found.train.decode(one[0]), named.train.decode(other[0]))
+    assert np.array_equal(found.train.labels, named.train.labels)
+    with pytest.raises(checks.DataError, match=r"got the features image \(Image\), expected an image and its class"):
+        tfds.load("unlabelled", **settings)
 
 
 def test_without_the_library_one_line_says_what_to_install(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from sconv import checks
 from sconv.datasets import image_files, labelled
 from sconv.datasets.dataset import Dataset
 from sconv.datasets.image_folder import SPLITS
+
+log = logging.getLogger(__name__)
 
 
 def load(
@@ -28,13 +31,15 @@ def load(
 ) -> Dataset:
     """Load the images that the CSV file `path` lists, one a row, relative to the folder `images` (None: the CSV's own).
 
-    `split_column` says train, test or validation; without one, `test_share` of the rows are held out, stratified. The
-    other settings are those of `image_folder`. Raises DataError or SettingError.
+    `split_column` says train, test or validation; without one, `test_share` of the rows are held out, stratified.
+    Labels that are all whole numbers are ordered as such, others as text. The other settings are those of
+    `image_folder`. Raises DataError or SettingError.
     """
     file = Path(path).expanduser()
     root = file.parent if images is None else Path(images).expanduser()
     columns = [image_column, label_column, *([] if split_column is None else [split_column])]
     table = _table(file, columns)
+    _note(file, table, image_column, split_column)
     parts = np.full(len(table), "train") if split_column is None else _parts(file, table[split_column])
     decoded = image_files.decode(
         "image_csv",
@@ -46,7 +51,21 @@ def load(
         cache=cache,
     )
     labels = table[label_column].to_numpy(dtype=str)[decoded.rows]
-    return labelled.dataset(file.stem, labelled.divided(decoded.images, labels, parts[decoded.rows]), None, test_share)
+    if all(label.isascii() and label.isdecimal() and str(int(label)) == label for label in np.unique(labels)):
+        labels = labels.astype(np.int64)
+    split = labelled.divided(decoded.images, labels, parts[decoded.rows])
+    return labelled.dataset(file.stem, split, None, test_share, bad_files)
+
+
+def _note(file: Path, table: pd.DataFrame, image_column: str, split_column: str | None) -> None:
+    """Warn of what is allowed and seldom meant."""
+    if twice := int(table[image_column].duplicated().sum()):
+        log.warning("dataset image_csv: %s lists images again, in %d rows; test and train may share them", file, twice)
+    meant = [name for name in table.columns if split_column is None and table[name].str.lower().isin(SPLITS).all()]
+    if meant:
+        log.warning(
+            "dataset image_csv: column %s of %s is not used; dataset.split_column=%s does", *meant[:1], file, meant[0]
+        )
 
 
 def _table(file: Path, columns: Sequence[str]) -> pd.DataFrame:

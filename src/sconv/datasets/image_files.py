@@ -46,9 +46,10 @@ def decode(
 ) -> Decoded:
     """Decode `files`, relative to `root`, or take them from the cache.
 
-    The cache's key is made of the files' names, sizes and times of change, and of the settings. `strays` are further
-    files that do not belong, with the reason. What cannot be used is an error that names it, or is left out with a
-    warning where `bad_files` is skip. Raises DataError or SettingError.
+    The cache's key is made of the settings and of the files' names, sizes and times of change, those of the kernel
+    among them, which no tool sets back. `strays` are further files that do not belong, with the reason. What cannot be
+    used is an error that names it, or is left out with a warning where `bad_files` is skip; the log has all of them.
+    Raises DataError or SettingError.
     """
     checks.choice("bad_files", bad_files, ("error", "skip"))
     checks.choice("channels", channels, (1, 3))
@@ -61,7 +62,7 @@ def decode(
         _build(folder, source, root, files, sides, channels)
         images, notes = _read(folder)
     bad = {int(row): reason for row, reason in notes["bad"]}
-    _judge(source, [*strays, *((files[row], reason) for row, reason in bad.items())], bad_files)
+    _judge(source, [*((files[row], reason) for row, reason in bad.items()), *strays], bad_files)
     _tell_grey(source, int(notes["grey"]), len(images), channels)
     return Decoded(images, np.array([row for row in range(len(files)) if row not in bad], np.int64))
 
@@ -76,7 +77,7 @@ def _key(root: Path, files: Sequence[str], sides: tuple[int, int] | None, channe
     for file in files:
         try:
             state = os.stat(os.path.join(folder, file))
-            told.append(f"{file}\0{state.st_size} {state.st_mtime_ns}")
+            told.append(f"{file}\0{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}")
         except OSError:
             told.append(file)
     return hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()[:20]
@@ -168,12 +169,14 @@ def _judge(source: str, bad: Sequence[tuple[str, str]], bad_files: str) -> None:
         return
     named = ", ".join(f"{file} ({reason})" for file, reason in bad[:SHOWN])
     more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    for file, why in bad[SHOWN:]:
+        log.info("dataset %s: cannot be used: %s (%s)", source, file, why)
     if bad_files == "error":
         raise checks.DataError(
-            f"dataset {source}: {len(bad)} of the files cannot be used: {named}{more}; mend or delete them, or set "
+            f"dataset {source}: {len(bad)} cannot be used: {named}{more}; mend or delete what is named, or set "
             f"dataset.bad_files=skip"
         )
-    log.warning("dataset %s: %d files are left out: %s%s", source, len(bad), named, more)
+    log.warning("dataset %s: %d left out: %s%s", source, len(bad), named, more)
 
 
 def _tell_grey(source: str, grey: int, count: int, channels: int) -> None:

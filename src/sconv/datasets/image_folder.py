@@ -20,10 +20,13 @@ SPLITS = {
     "testing": "test",
     "val": "validation",
     "valid": "validation",
+    "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "validation": "validation",
 }
 # What desktops leave behind, beside any name that begins with a dot.
-LITTER = ("thumbs.db", "desktop.ini")
+LITTER = ("thumbs.db", "desktop.ini", "__macosx")
 
 
 def load(
@@ -39,14 +42,15 @@ def load(
     Images of any format that PIL reads become uint8 of `size` [height, width] (None: all have one size already) and of
     1 or 3 `channels`. Without a folder for the test, `test_share` of the images are held out, stratified. Files that
     are no image, or a broken one, are an error, or left out where `bad_files` is skip. Decoded once into `cache`, by
-    default datasets/sconv in Keras's folder. Raises DataError or SettingError.
+    default datasets/sconv in Keras's folder. A class of the test that train lacks, and a folder beside train that names
+    no split, count as bad files too. Raises DataError or SettingError.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise checks.DataError(f"dataset image_folder: {root} is no folder, expected one with a folder for each class")
     found: list[tuple[str, str, str]] = []  # split, class, file
-    strays: list[tuple[str, str]] = []
-    for part, folder in _splits(root).items():
+    splits, strays = _splits(root)
+    for part, folder in splits.items():
         images, foreign = _walk(root, folder)
         found += [(part, name, file) for name, file in images]
         strays += foreign
@@ -67,16 +71,32 @@ def load(
     )
     parts = np.array([part for part, _, _ in found])[decoded.rows]
     classes = np.array([name for _, name, _ in found])[decoded.rows]
-    return labelled.dataset(root.resolve().name, labelled.divided(decoded.images, classes, parts), None, test_share)
+    split = labelled.divided(decoded.images, classes, parts)
+    return labelled.dataset(root.resolve().name, split, None, test_share, bad_files)
 
 
-def _splits(root: Path) -> dict[str, Path]:
-    """The folders of the splits, or the root as the training split."""
+def _splits(root: Path) -> tuple[dict[str, Path], list[tuple[str, str]]]:
+    """The folders of the splits and what lies beside them; or the root as the training split.
+
+    A folder called train that has folders in it holds classes and is none, whatever lies beside it.
+    """
     folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not _litter(entry.name)]
-    splits = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
-    if "train" not in splits or len(splits) < len(folders):
-        return {"train": root}
-    return splits
+    parts = [SPLITS.get(folder.name.lower()) for folder in folders]
+    train = [folder for folder, part in zip(folders, parts, strict=True) if part == "train"]
+    if not train or not (all(parts) or any(entry.is_dir() for entry in train[0].iterdir())):
+        return {"train": root}, []
+    splits: dict[str, Path] = {}
+    strays: list[tuple[str, str]] = []
+    for part, folder in zip(parts, folders, strict=True):
+        if part in splits:
+            raise checks.DataError(
+                f"dataset image_folder: {root} has {splits[part].name} and {folder.name}, expected one {part} folder"
+            )
+        if part is None:
+            strays.append((folder.name + os.sep, f"beside {train[0].name}, but called neither test nor validation"))
+        else:
+            splits[part] = folder
+    return splits, strays
 
 
 def _walk(root: Path, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from sconv import checks
 from sconv.datasets.dataset import Dataset, Split
 from sconv.datasets.parts import hold_out
+
+log = logging.getLogger(__name__)
 
 Labelled = tuple[np.ndarray, np.ndarray]
 
@@ -18,12 +21,14 @@ def dataset(
     splits: dict[str, Labelled],
     class_names: Sequence[str] | None = None,
     test_share: float = 0.2,
+    bad_files: str | None = None,
 ) -> Dataset:
     """Make a Dataset of splits (images, labels) named train and, where they exist, test and validation.
 
     Labels are numbers or names. Without `class_names` the classes are the labels of the training split in their order;
     with them, labels are numbers from 0. Without a test split, `test_share` of the training examples become one,
-    stratified. Raises DataError or SettingError.
+    stratified. Classes that train lacks are an error, or left out with a warning where `bad_files` is skip. Raises
+    DataError or SettingError.
     """
     labels = {part: np.asarray(values).reshape(-1) for part, (_, values) in splits.items()}
     if "train" not in labels:
@@ -35,13 +40,21 @@ def dataset(
         raise checks.DataError(f"dataset {name}: got one class only ({_listed(known)}), expected at least two")
     arrays = {}
     for part, values in labels.items():
-        foreign = np.setdiff1d(values, known)
-        if len(foreign):
+        images, foreign = splits[part][0], np.setdiff1d(values, known)
+        if len(foreign) and bad_files == "skip":
+            rows = np.flatnonzero(np.isin(values, known))
+            log.warning(
+                "dataset %s: %d of %s left out, of classes that are not in train: %s",
+                *(name, len(values) - len(rows), part, _listed(foreign)),
+            )
+            images, values = images[rows], values[rows]
+        elif len(foreign):
+            out = "" if bad_files is None else "; mend the names, or set dataset.bad_files=skip"
             raise checks.DataError(
                 f"dataset {name}: {part} has classes that are not in train: {_listed(foreign)}; "
-                f"expected {_listed(known)}"
+                f"expected {_listed(known)}{out}"
             )
-        arrays[part] = Split(splits[part][0], np.searchsorted(known, values).astype(np.int64))
+        arrays[part] = Split(images, np.searchsorted(known, values).astype(np.int64))
     if "test" not in arrays:
         arrays["train"], arrays["test"] = _held_out(name, arrays["train"], test_share)
     names = tuple(str(label) for label in (known if class_names is None else class_names))

@@ -124,7 +124,11 @@ def note_imbalance(dataset: Dataset) -> None:
     if counts.max() > IMBALANCE * counts.min():
         few, many = dataset.class_names[counts.argmin()], dataset.class_names[counts.argmax()]
         log.warning(
-            "dataset: the classes are imbalanced: %s has %d training examples, %s has %d; always answering %s would be "
-            "right %.0f %% of the time",
-            *(few, counts.min(), many, counts.max(), many, 100 * counts.max() / counts.sum()),
+            "dataset: the classes are imbalanced: to train on there are %d of %s, %d of %s; always answering %s would "
+            "be right %.0f %% of the time",
+            *(counts.min(), few, counts.max(), many, many, 100 * counts.max() / counts.sum()),
         )
+    if isinstance(dataset.test, Split):
+        tested = np.bincount(dataset.test.labels, minlength=dataset.classes)
+        if not tested.all():
+            log.warning("dataset: the test has no example of %s", dataset.class_names[tested.argmin()])

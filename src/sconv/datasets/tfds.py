@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +13,8 @@ import numpy as np
 from sconv import checks
 from sconv.datasets import labelled
 from sconv.datasets.dataset import Dataset, Stream
+
+_WITHOUT = "without a network, prepare it elsewhere (tfds build) and copy its folder into dataset.data_dir"
 
 
 def load(
@@ -32,16 +37,20 @@ def load(
         raise checks.DataError(f"dataset {name}: TensorFlow Datasets is missing; pip install 'sconv[tfds]'") from error
     buffer = checks.integer("shuffle_buffer", shuffle_buffer, at_least=1)
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
-        builder.download_and_prepare()
-        images, labels = (builder.info.features[key] for key in builder.info.supervised_keys)
-        streams = {split: _examples(builder, split) for split in (train, test)}
-        counts = {split: _count(examples()) for split, examples in streams.items()}
-    except Exception as error:  # not found, no network, no such split, not prepared: each has an error of its own
-        raise checks.DataError(f"dataset {name}: {_first_line(error)}") from error
-    if not isinstance(labels, tfds.features.ClassLabel) or not isinstance(images, tfds.features.Image):
-        raise checks.DataError(f"dataset {name}: got {labels} of {images}, expected classes of images")
+        builder = _prepared(name, data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        hint = checks.nearest(name, tfds.list_builders())
+        raise checks.DataError(f"dataset {name}: TensorFlow Datasets has no such name{hint}") from error
+    except Exception as error:  # no network, a broken download: each has an error of its own
+        raise checks.DataError(f"dataset {name}: {_first_line(error)}; {_WITHOUT}") from error
+    keys = _keys(name, builder.info)
+    images, labels = (builder.info.features[key] for key in keys)
     shape = _shape(name, images.shape, size)
+    streams = {split: _examples(builder, split, keys) for split in (train, test)}
+    try:
+        counts = {split: _count(examples()) for split, examples in streams.items()}
+    except ValueError as error:
+        raise checks.DataError(f"dataset {name}: {_first_line(error)}") from error
     decode = _decoder(images, shape)
 
     def stream(split: str) -> Stream:
@@ -51,12 +60,45 @@ def load(
     return Dataset(name.replace("/", "_"), stream(train), stream(test), tuple(labels.names))
 
 
-def _examples(builder: Any, split: str) -> Callable[[], Any]:
+def _prepared(name: str, data_dir: str | None) -> Any:
+    """The builder, its files downloaded; the library tells every try of a download, which is left to the last line."""
+    import tensorflow_datasets as tfds
+
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    builder = tfds.builder(name, data_dir=data_dir)
+    retries = logging.getLogger("urllib3.connectionpool")
+    level = retries.level
+    retries.setLevel(logging.ERROR)
+    try:
+        builder.download_and_prepare()
+    finally:
+        retries.setLevel(level)
+    return builder
+
+
+def _keys(name: str, info: Any) -> tuple[str, str]:
+    """The features to learn from and to learn: those the dataset names, else its only image and its only class."""
+    import tensorflow_datasets as tfds
+
+    kinds = (tfds.features.Image, tfds.features.ClassLabel)
+    keys = info.supervised_keys
+    if keys is None:
+        found = [[key for key, feature in info.features.items() if isinstance(feature, kind)] for kind in kinds]
+        keys = tuple(of_kind[0] for of_kind in found if len(of_kind) == 1)
+    if len(keys) != 2 or not all(isinstance(info.features[key], kind) for key, kind in zip(keys, kinds, strict=True)):
+        features = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in info.features.items())
+        raise checks.DataError(f"dataset {name}: got the features {features}, expected an image and its class")
+    return keys
+
+
+def _examples(builder: Any, split: str, keys: tuple[str, str]) -> Callable[[], Any]:
     """A pass over a split, always in the same order, with the images as they are stored."""
     import tensorflow_datasets as tfds
 
-    decoders = {builder.info.supervised_keys[0]: tfds.decode.SkipDecoding()}
-    return lambda: builder.as_dataset(split=split, as_supervised=True, decoders=decoders)
+    image, label = keys
+    wanted = tfds.decode.PartialDecoding({image: True, label: True}, decoders={image: tfds.decode.SkipDecoding()})
+    return lambda: builder.as_dataset(split=split, decoders=wanted).map(lambda found: (found[image], found[label]))
 
 
 def _count(examples: Any) -> int:
@@ -81,6 +123,7 @@ def _shape(name: str, stored: Sequence[int | None], size: Sequence[int] | None) 
 def _decoder(feature: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
     import tensorflow as tf
 
+    @tf.autograph.experimental.do_not_convert  # of what the library decorates there is no source
     def decode(raw: tf.Tensor) -> tf.Tensor:
         image = feature.decode_example(raw)
         if tuple(image.shape[:2]) == shape[:2]:
@@ -93,4 +136,4 @@ def _decoder(feature: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+    return textwrap.shorten(lines[0], 200) if lines else type(error).__name__

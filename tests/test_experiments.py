@@ -26,7 +26,6 @@ DATA = {
     "fashion_mnist": ((28, 28, 1), 10, 60_000),
     "cats_vs_dogs": ((96, 96, 3), 2, 18_610),
 }
-QUICK = ("avanwyk_fashion_mnist", "smith2018_mnist_lenet", "smith2017_fig1a_cpu")
 
 
 @pytest.fixture
@@ -49,28 +48,42 @@ def test_its_schedule_fits_its_updates(cfg, name):
     assert rates.max() == pytest.approx(cfg.lr_max, rel=1e-12)
 
 
-# Of the papers, not of our files: updates in all, and the learning rate's start, peak and last value.
+# Of the papers, not of our files: updates in all; start, peak and last value of the learning rate; momentum at its
+# highest and its lowest (None: left to the optimizer); batch; L2, and whether of all parameters; Nesterov; augment.
 PRINTED = {
-    "smith2017_fig1a": (10_000, 0.1, 3.0, 0.1),
-    "smith2017_fig1a_baseline": (80_000, 0.35, 0.35, 0.0035),
-    "smith2017_limited_data": (10_000, 0.1, 3.0, 0.1),
-    "smith2018_mnist_lenet": (12 * 118, 0.01, 0.1, 1e-5),
-    "smith2018_mnist_lenet_baseline": (85 * 118, 0.01, 0.01, 0.01 * (1 + 1e-4 * 85 * 118) ** -0.75),
-    "smith2018_cifar10_wrn": (50 * 98, 0.1, 1.0, 1e-4),
-    "smith2018_cifar10_densenet": (50 * 98, 0.1, 4.0, 1e-4),
-    "smith2018_cifar100_resnet56": (25 * 98, 0.1, 0.5, 1e-4),
-    "gugger2018_resnet56": (9_310, 0.08, 0.8, 0.0008),
-    "page2018_resnet9": (24 * 98, 0.0, 0.4, 0.0),
+    "avanwyk_cats_vs_dogs": (5 * 582, 2e-4, 5e-3, 2e-8, None, 32, None, False, None, "none"),
+    "avanwyk_fashion_mnist": (3 * 1875, 2e-4, 5e-3, 2e-8, None, 32, None, False, None, "none"),
+    "smith2017_fig1a": (10_000, 0.1, 3.0, 0.1, (0.9, 0.9), 1000, 1e-4, True, False, "flip"),
+    "smith2017_fig1a_baseline": (80_000, 0.35, 0.35, 0.0035, (0.9, 0.9), 1000, 1e-4, True, False, "flip"),
+    "smith2017_limited_data": (10_000, 0.1, 3.0, 0.1, (0.9, 0.9), 1000, 1e-4, True, False, "flip"),
+    "smith2017_limited_data_baseline": (80_000, 0.35, 0.35, 0.0035, (0.9, 0.9), 1000, 1e-4, True, False, "flip"),
+    "smith2018_mnist_lenet": (12 * 118, 0.01, 0.1, 1e-5, (0.95, 0.8), 512, 5e-4, True, False, "none"),
+    "smith2018_mnist_lenet_baseline": (
+        *(85 * 118, 0.01, 0.01, 0.01 * (1 + 1e-4 * 85 * 118) ** -0.75, (0.9, 0.9), 512, 5e-4, True, False, "none"),
+    ),
+    "smith2018_cifar10_wrn": (50 * 98, 0.1, 1.0, 1e-4, (0.95, 0.85), 512, 1e-4, True, True, "flip"),
+    "smith2018_cifar10_densenet": (50 * 98, 0.1, 4.0, 1e-4, (0.9, 0.85), 512, 1e-6, True, True, "flip"),
+    "smith2018_cifar100_resnet56": (25 * 98, 0.1, 0.5, 1e-4, (0.95, 0.85), 512, 1e-4, True, True, "flip"),
+    "gugger2018_resnet56": (9_310, 0.08, 0.8, 0.0008, (0.95, 0.85), 512, 1e-4, True, False, "standard"),
+    "page2018_resnet9": (24 * 98, 0.0, 0.4, 0.0, None, 512, 5e-4, True, True, "standard_cutout"),
 }
 
 
+def test_every_recipe_of_full_size_is_checked():
+    assert {name for name in EXPERIMENTS if not name.endswith("_cpu")} == set(PRINTED)
+
+
 @pytest.mark.parametrize("name", PRINTED)
-def test_its_learning_rates_are_those_printed(cfg, name):
-    total, start, peak, last = PRINTED[name]
+def test_its_figures_are_those_printed(cfg, name):
+    total, start, peak, last, momentum, batch, l2, everywhere, nesterov, augment = PRINTED[name]
     size = cfg.dataset.train_size or DATA[cfg.hydra.runtime.choices.dataset][2]
     assert updates(name, size, cfg.epochs, cfg.batch_size) == total
-    rates, _ = instantiate(cfg.schedule, _convert_="all").sample(total)
+    rates, momenta = instantiate(cfg.schedule, _convert_="all").sample(total)
     assert [rates[0], rates.max(), rates[-1]] == pytest.approx([start, peak, last], rel=2e-3, abs=1e-12)
+    assert momenta is None if momentum is None else (momenta.max(), momenta.min()) == pytest.approx(momentum)
+    assert (cfg.batch_size, cfg.l2, cfg.decay_all) == (batch, l2, everywhere)
+    assert (cfg.optimizer.get("nesterov"), cfg.hydra.runtime.choices.augment) == (nesterov, augment)
+    assert cfg.optimizer.get("momentum", 0.9) == (0.0 if name.startswith("avanwyk") else 0.9)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -83,9 +96,7 @@ def test_another_schedule_takes_its_place(compose, name, schedule):
         assert recipe.schedule[key] == other.schedule[key]
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in EXPERIMENTS]
-)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
 def test_it_builds_and_takes_two_steps(cfg):
     keras.utils.set_random_seed(0)

@@ -225,6 +225,24 @@ def test_the_users_own_exclusions_hold():
     sim.check(fit(one_layer(), group_parameters(optimizer), 0.05), sim.sgd, table(0.05))
 
 
+def test_the_users_own_exclusions_hold_beside_a_learning_rate_of_its_own():
+    model, optimizer = two_layers(), keras.optimizers.SGD(0.01, momentum=0.9, weight_decay=DECAY)
+    optimizer.exclude_from_weight_decay([model.get_layer(name).kernel for name in ("backbone", "head")])
+    group_parameters(optimizer, model, lr_factors={"backbone": FACTOR})
+    sim.check(fit(model, optimizer, 0.05), slower(sim.sgd), table(0.05))
+
+
+def test_biases_and_normalisation_of_several_axes_are_spared():
+    inputs = keras.Input((3, 4))
+    x = keras.layers.MultiHeadAttention(2, 4)(inputs, inputs)
+    model = keras.Model(inputs, keras.layers.LayerNormalization(axis=[1, 2])(x))
+    optimizer = group_parameters(keras.optimizers.SGD(0.01, weight_decay=DECAY))
+    optimizer.build(model.trainable_variables)
+    names = {variable.name for variable in model.trainable_variables if optimizer._use_weight_decay(variable)}
+    assert names == {"kernel"}
+    assert any(len(variable.shape) > 1 for variable in model.trainable_variables if variable.name != "kernel")
+
+
 def test_grouping_again_replaces_the_groups():
     optimizer = group_parameters(group_parameters(OPTIMIZERS["sgd"][0](), l2=9.0), l2=L2)
     sim.check(fit(one_layer(), optimizer, 0.05), coupled(sim.sgd), table(0.05))

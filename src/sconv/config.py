@@ -67,7 +67,7 @@ def register() -> None:
 # What Keras's optimizers take without a word, or refuse only once it has started.
 _OF_OPTIMIZERS: dict[str, dict[str, float]] = {
     **{name: {"at_least": 0, "below": 1} for name in ("momentum", "beta_1", "beta_2", "rho")},
-    **{name: {"above": 0} for name in ("learning_rate", "epsilon")},
+    **{name: {"above": 0} for name in ("learning_rate", "epsilon", "clipnorm", "global_clipnorm", "clipvalue")},
     "weight_decay": {"at_least": 0},
 }
 

@@ -16,6 +16,9 @@ import tensorflow as tf
 from sconv import checks
 from sconv.optimizers import inner
 
+# Those of attention and of normalisation over several axes have more than one axis themselves.
+_SPARED = ("bias", "gamma", "beta")
+
 
 def group_parameters(
     optimizer: keras.optimizers.Optimizer,
@@ -28,8 +31,9 @@ def group_parameters(
     """Have `optimizer` treat its variables in groups; returns it, changed in place and on the instance.
 
     `l2` adds `l2 * w` to the gradient after clipping, as Caffe and PyTorch do for what they call weight decay; the
-    recorded loss stays that of the data. Neither it nor the optimizer's own `weight_decay` touches variables of fewer
-    than two axes (biases, scales and shifts of normalisation) unless `decay_all`. `lr_factors` maps names of layers of
+    recorded loss stays that of the data. Neither it nor the optimizer's own `weight_decay` touches biases, scales and
+    shifts of normalisation (by Keras's names for them) and what else has fewer than two axes, unless `decay_all`.
+    `exclude_from_weight_decay` keeps its say over `weight_decay`. `lr_factors` maps names of layers of
     `model` to a factor on the learning rate, and on the decoupled decay with it. It works under any schedule that is
     attached before or after; a saved optimizer is a stock one and has forgotten the groups. Raises SettingError.
     """
@@ -40,7 +44,7 @@ def group_parameters(
     kind = type(driven)
 
     def decays(variable: Any) -> bool:
-        return decay_all or len(variable.shape) > 1
+        return decay_all or (len(variable.shape) > 1 and variable.name not in _SPARED)
 
     def decays_in_keras(variable: Any) -> bool:
         # Keras decays all variables at one learning rate: those with a factor are left to `update_step`.
@@ -54,7 +58,7 @@ def group_parameters(
         factor = factors.get(driven._var_key(variable))
         if factor is not None:
             learning_rate = tf.cast(learning_rate, variable.dtype) * tf.cast(factor, variable.dtype)
-            if driven.weight_decay and decays(variable):
+            if driven.weight_decay and decays(variable) and kind._use_weight_decay(driven, variable):
                 variable.assign_sub(learning_rate * tf.cast(driven.weight_decay, variable.dtype) * variable)
         if coupled and decays(variable):
             gradient = tf.cast(gradient, variable.dtype) + tf.cast(coupled, variable.dtype) * variable

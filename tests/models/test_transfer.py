@@ -18,10 +18,10 @@ SHAPE = (32, 32, 3)
 SMALL = functools.partial(apps.MobileNet, alpha=0.25)
 
 
-def vgg_like(input_shape, include_top, weights, name):
+def vgg_like(input_shape, include_top, weights):
     """As small as can be, with the preprocessing of VGG16: blue first, and less the mean."""
     inputs = keras.Input(input_shape)
-    return keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs), name=name)
+    return keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
 
 
 vgg_like.__module__ = apps.VGG16.__module__
@@ -66,6 +66,51 @@ def test_every_preprocessing_of_keras_is_affine_as_we_read_it():
             scale, offset, order = transfer._preprocessing(function)
             found = (IMAGES * np.float32(scale) + np.float32(offset))[..., slice(None) if order is None else order]
             assert found == pytest.approx(module(IMAGES.astype(np.float32)), abs=1e-4), name
+
+
+# The smallest of each family, on the smallest images it takes.
+FAMILIES = {
+    "ConvNeXtTiny": 32,
+    "DenseNet121": 32,
+    "EfficientNetB0": 32,
+    "EfficientNetV2B0": 32,
+    "InceptionResNetV2": 75,
+    "InceptionV3": 75,
+    "MobileNet": 32,
+    "MobileNetV2": 32,
+    "MobileNetV3Small": 32,
+    "NASNetMobile": 32,
+    "ResNet50": 32,
+    "ResNet50V2": 32,
+    "VGG16": 32,
+    "VGG19": 32,
+    "Xception": 71,
+}
+
+
+def test_no_family_of_keras_is_left_out():
+    modules = {getattr(apps, name).__module__ for name in dir(apps) if name[0].isupper()}
+    assert {getattr(apps, name).__module__ for name in FAMILIES} == modules
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_builds(name):
+    side = FAMILIES[name]
+    model = built((side, side, 3), backbone=getattr(apps, name))
+    assert model.get_layer("backbone").count_params() > 500_000
+    assert len(model.trainable_variables) == 2
+    outputs = np.asarray(model(np.zeros((2, side, side, 3), np.uint8)))
+    assert outputs.sum(axis=1) == pytest.approx(np.ones(2), abs=1e-5)
+
+
+def test_a_backbone_that_breaks_is_no_missing_download():
+    def broken(**_):
+        raise KeyError("backbone")
+
+    broken.__module__ = apps.VGG16.__module__
+    with pytest.raises(KeyError):
+        built(backbone=broken)
 
 
 @pytest.mark.parametrize(("frozen", "trains"), [(True, 2), (False, None)])

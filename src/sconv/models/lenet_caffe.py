@@ -19,7 +19,8 @@ def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> k
 
     Takes raw images [batch, height, width, channels] of at least 16x16, gives probabilities [batch, classes] in
     float32. Raises SettingError or SettingTypeError. Source: BVLC Caffe, `examples/mnist/lenet_train_test.prototxt`,
-    which Smith trains in "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), table 2.
+    which Smith trains in "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), table 2. The
+    file's double learning rate for biases is left out.
     """
     units = checks.integer("classes", classes, at_least=2)
     inputs = keras.Input(image_shape(input_shape, SMALLEST))

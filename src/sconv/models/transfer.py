@@ -55,14 +55,18 @@ def build(
 
 def _pretrained(backbone: Callable[..., keras.Model], shape: tuple[int, ...], weights: str | None) -> keras.Model:
     try:
-        return backbone(input_shape=shape, include_top=False, weights=weights, name=BACKBONE)
+        body = backbone(input_shape=shape, include_top=False, weights=weights)
     except ValueError as error:  # what Keras says of a shape too small, or of weights it does not know
         raise checks.SettingError(f"model: input_shape {shape}, weights {weights!r}: {_flat(error)}") from error
     except Exception as error:  # Keras raises a bare Exception for a failed download
+        if weights is None:
+            raise
         raise checks.DataError(
             f"weights: got {weights!r}, which cannot be had: {_flat(error)}; "
             "put the file into ~/.keras/models, give a file of your own, or take weights=null"
         ) from error
+    # Named afterwards: some of them look their own settings up by the name they are given.
+    return keras.Model(body.input, body.output, name=BACKBONE)
 
 
 def _preprocessing(function: Callable[..., keras.Model]) -> tuple[list[float], list[float], np.ndarray | None]:

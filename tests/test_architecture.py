@@ -26,9 +26,9 @@ HOUSE = (
     ("assembly", "fitting"),
     ("lr_finder", "progress", "sweeps"),
     ("recording", "feeding", "snapshots", "readings"),
-    ("callbacks", "parameter_groups", "report", "suggestions"),
-    ("optimizers", "runs", "devices", "plots", "config", "smoothing", "contracts", "targets", "augmentation"),
-    ("schedules", "datasets", "models", "launchers"),
+    ("callbacks", "parameter_groups", "report", "suggestions", "contracts", "run_models"),
+    ("optimizers", "runs", "plots", "config", "smoothing", "callables", "targets", "augmentation"),
+    ("schedules", "datasets", "models", "launchers", "devices"),
     ("checks",),
 )
 TASKS = {str(OmegaConf.load(path)._target_).removeprefix("sconv.").split(".")[0] for path in CONF.glob("task/*.yaml")}
@@ -115,7 +115,18 @@ def sees_config(path):
 
 def test_only_the_command_line_and_the_tasks_see_a_config_object():
     seeing = {room(path) for path in SOURCES if sees_config(path)}
-    told = {"__main__", "complaints", "config", "sweeps", "launchers", "assembly", "contracts", "targets"}
+    told = {
+        "__main__",
+        "complaints",
+        "config",
+        "sweeps",
+        "launchers",
+        "assembly",
+        "contracts",
+        "callables",
+        "targets",
+        "run_models",
+    }
     assert seeing <= told | TASKS
     assert seeing >= {"__main__", "training"}
 

@@ -170,6 +170,8 @@ def test_names_of_run_directories(compose):
     usual = where("schedule=cosine", "model=mlp", "dataset=synthetic")
     assert usual.name.endswith("-cosine-mlp-synthetic")
     assert usual.parts[0] == "outputs"
+    own = where("model._target_=my_package.net.build", "dataset._target_=my_package.data.load")
+    assert own.name.endswith("-onecycle_fastai-my_package.net.build-my_package.data.load")
     named = where("name='a/b: c'")
     assert len(named.parts) == len(usual.parts)
     assert named.name.endswith("-a_b_c")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from sconv import checks, contracts
+from sconv import callables, checks, contracts
 from sconv.datasets import Dataset, Split
 
 PACKAGE = Path(__file__).parent / "byo_package"
@@ -57,6 +57,12 @@ def model(inputs=(4, 4, 1), units=3, activation="softmax"):
         ),
         (dataset(train=Split(np.full((6, 4), np.nan, np.float32), LABELS)), "not finite"),
         (dataset(validation=Split(IMAGES, LABELS + 5)), "validation.labels: got 5 to 7"),
+        (dataset(names=3), "class_names: got 3, expected a tuple"),
+        (dataset(names="abc"), "class_names: got 'abc', expected a tuple"),
+        (
+            dataset(test=Split(IMAGES.astype(np.float32), LABELS)),
+            "test.images: got float32, expected uint8 as in train",
+        ),
     ],
 )
 def test_a_dataset_that_breaks_the_contract_is_one_line(value, said):
@@ -74,7 +80,7 @@ def test_a_dataset_that_keeps_it_is_accepted():
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("resnet", "returned a str, expected a keras.Model"),
+        ("resnet", "returned a str, expected a Sequential or functional keras.Model"),
         (model(inputs=(5, 5, 1)), r"does not take raw inputs of \(4, 4, 1\)"),
         (model(units=4), r"gives \(2, 4\) for 2 inputs, expected \(2, 3\)"),
         (model(activation=None), "gives no probabilities .* loss.from_logits=true"),
@@ -85,6 +91,39 @@ def test_a_model_that_breaks_the_contract_is_one_line(value, said):
     with pytest.raises((checks.SettingError, checks.SettingTypeError), match=said) as caught:
         contracts.check_model(value, ones, LOSS, "my.build")
     assert str(caught.value).startswith("model: my.build")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_keras_would_not_load_again_is_told(caplog):
+    class Own(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs
+
+    for layer, said in ((Own(), "a layer Own"), (keras.layers.Lambda(lambda x: x), "a Lambda layer")):
+        inner = keras.Sequential([keras.Input((4, 4, 1)), layer])
+        made = keras.Sequential([inner, model()])
+        caplog.clear()
+        contracts.check_model(made, dataset(*[Split(IMAGES + 255, LABELS)] * 2), LOSS, "my.build")
+        assert f"model: my.build has {said}, which Keras does not load again" in caplog.text
+        caplog.clear()
+    contracts.check_model(model(), dataset(*[Split(IMAGES + 255, LABELS)] * 2), LOSS, "my.build")
+    assert caplog.text == ""
+
+
+MODULES = {
+    "number": ("build = 3", r"^model\._target_: got number.build, which is 3, expected a function$"),
+    "broken": ("def", r"^model\._target_: got broken.build, whose module fails: SyntaxError: .*line 1"),
+    "unnamed": ("x = 1\ny = nonesuch", r"whose module fails: NameError: .* \(unnamed.py, line 2\)$"),
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_that_fails_is_one_line(tmp_path, monkeypatch, name):
+    text, said = MODULES[name]
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises((checks.SettingError, checks.SettingTypeError), match=said) as caught:
+        callables.function("model", f"{name}.build")
     assert "\n" not in str(caught.value)
 
 
@@ -114,7 +153,7 @@ def test_another_target_leaves_the_replaced_options_settings_behind(monkeypatch)
             "loss": {"_target_": "keras.losses.MeanSquaredError", "from_logits": False},
         }
     )
-    contracts.drop_leftovers(
+    callables.drop_leftovers(
         cfg, ["model._target_=my_package.net.build", "+model.depth=5", "optimizer._target_=keras.optimizers.Lion"]
     )
     assert list(cfg.model) == ["_target_", "width", "depth"]
@@ -176,7 +215,7 @@ def test_heavy_imbalance_is_told(caplog, monkeypatch):
     monkeypatch.setattr("my_package.data.load", lambda: dataset(skewed, skewed))
     contracts._loaded.cache_clear()
     contracts.load_dataset(settings(_target_="my_package.data.load"))
-    assert "c has 1 training examples, a has 95; always answering a would be right 95 %" in caplog.text
+    assert "to train on there are 1 of c, 95 of a; always answering a would be right 95 %" in caplog.text
 
 
 def run(folder, *overrides, python=sys.executable, **environment):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import sys
 
 import keras
 import numpy as np
@@ -12,8 +14,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 from sklearn import metrics
 
-from sconv import checks, config
+from sconv import checks, config, evaluation
 from sconv.contracts import load_dataset
+from sconv.datasets import synthetic
 from sconv.evaluation import evaluate
 from sconv.prediction import predict
 
@@ -117,6 +120,84 @@ def test_evaluate_on_another_dataset(tmp_path):
     assert told["accuracy"] == pytest.approx(right.mean())
 
 
+def test_a_setting_of_the_dataset_alone_is_of_the_runs_own(tmp_path):
+    _, settings = write_run(tmp_path / "run")
+    test = load_dataset(OmegaConf.merge(settings, {"classes": 4, "test_size": 90})).test
+    wanted = ["task=evaluate", f"run={tmp_path / 'run'}", "dataset.train_size=8"]
+    told = json.loads((carry_out(evaluate, tmp_path / "out", *wanted) / "evaluation.json").read_text())
+    assert (told["dataset"], told["examples"]) == ("synthetic", len(test))
+    output = carry_out(evaluate, tmp_path / "more", *wanted[:2], "+dataset.test_size=12")
+    assert json.loads((output / "evaluation.json").read_text())["examples"] == 12
+
+
+def test_paths_of_a_run_are_those_from_where_it_was_made(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (8, *SHAPE)).astype(np.uint8)
+    labels = np.arange(8) % 4
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    write_run(tmp_path / "run", dataset={"_target_": "sconv.datasets.npz.load", "path": "mine.npz"})
+    there = {"hydra": {"runtime": {"cwd": str(tmp_path)}}}
+    OmegaConf.save(OmegaConf.create(there), tmp_path / "run" / ".hydra" / "hydra.yaml")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    output = carry_out(evaluate, tmp_path / "out", "task=evaluate", f"run={tmp_path / 'run'}")
+    assert json.loads((output / "evaluation.json").read_text())["examples"] == 8
+    assert os.getcwd() == str(tmp_path / "elsewhere")
+
+
+OWN_LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable(package="own_layers")
+class Twice(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+def build(input_shape, classes):
+    middle = [keras.layers.Flatten(), keras.layers.Rescaling(1 / 510), Twice()]
+    return keras.Sequential([keras.Input(input_shape), *middle, keras.layers.Dense(classes, activation="softmax")])
+"""
+
+
+def test_a_layer_of_ones_own_is_loaded_where_it_is_allowed(tmp_path, monkeypatch):
+    (tmp_path / "own_layers.py").write_text(OWN_LAYER)
+    monkeypatch.syspath_prepend(tmp_path)
+    import own_layers
+
+    write_run(tmp_path / "run")
+    path = tmp_path / "run" / ".hydra" / "config.yaml"
+    OmegaConf.save(OmegaConf.merge(OmegaConf.load(path), {"model": {"_target_": "own_layers.build"}}), path)
+    model = own_layers.build(SHAPE, 4)
+    model.compile("sgd", keras.losses.CategoricalCrossentropy())
+    model.save(tmp_path / "run" / "model.keras")
+    monkeypatch.delitem(sys.modules, "own_layers")
+    keras.saving.get_custom_objects().pop("own_layers>Twice")
+    wanted = ["task=evaluate", f"run={tmp_path / 'run'}"]
+    with pytest.raises(checks.DataError, match=r"Twice.*target_whitelist=\[own_layers.build\] allows them$") as caught:
+        carry_out(evaluate, tmp_path / "out", *wanted)
+    assert "\n" not in str(caught.value)
+    assert "own_layers" not in sys.modules
+    carry_out(evaluate, tmp_path / "out", *wanted, "target_whitelist=[own_layers.*]")
+    assert (tmp_path / "out" / "evaluation.json").is_file()
+
+
+def test_the_table_fits_the_terminal(capsys, monkeypatch):
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    dataset = synthetic.load(SHAPE, classes=10, train_size=20, test_size=20)
+    confusion = np.diag([100] * 9 + [0])
+    confusion[0, 1] = 7
+    for width, whole in (("80", False), ("140", True)):
+        monkeypatch.setenv("COLUMNS", width)
+        monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"runtime": {"output_dir": "."}}))
+        evaluation._tell(evaluation.Evaluation(0.5, confusion), dataset, names)
+        shown = capsys.readouterr().out
+        assert ("most often taken for" in shown) is not whole
+        assert max(map(len, shown.splitlines())) <= int(width)
+        assert "0.9346" in shown
+        assert "automobile" in shown
+        assert " - " in shown
+        assert "nan" not in shown
+
+
 def test_evaluate_calls_nothing_a_foreign_run_names(tmp_path):
     trap = {"_target_": "pathlib.Path.touch", "self": str(tmp_path / "sprung")}
     write_run(tmp_path / "run", dataset={**DATASET, "noise": trap})
@@ -200,5 +281,5 @@ def test_other_wrong_settings_are_one_line(tmp_path):
     with pytest.raises(checks.SettingError, match=r"^dataset: synthetic has inputs \(28, 28, 1\) of classes"):
         carry_out(evaluate, tmp_path / "out", run, "dataset=synthetic")
     (tmp_path / "run" / "model.keras").write_text("broken")
-    with pytest.raises(checks.DataError, match=r"^run: .*model.keras cannot be loaded: "):
+    with pytest.raises(checks.DataError, match=r"^run: .*model.keras is broken"):
         carry_out(evaluate, tmp_path / "out", run)

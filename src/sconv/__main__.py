@@ -23,7 +23,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import checks, complaints, config, contracts, launchers, runs, sweeps
+from sconv import callables, checks, complaints, config, launchers, runs, sweeps
 
 log = logging.getLogger("sconv")
 
@@ -59,7 +59,7 @@ def _carry_out(cfg: DictConfig, hydra_config: HydraConf, in_sweep: bool) -> _Fai
     """Do what `job` is for; what goes wrong is returned, and left in the run directory."""
     try:
         config.judge(cfg, in_sweep)
-        contracts.drop_leftovers(cfg, hydra_config.overrides.task)
+        callables.drop_leftovers(cfg, hydra_config.overrides.task)
         if in_sweep and (before := sweeps.finished_before(cfg)):
             print(f"finished before: {before.name}")
         else:
@@ -76,6 +76,8 @@ def main() -> None:
     """Entry point of `python -m sconv` and of the console script."""
     # Starting makes many objects and no garbage; looking for some at each 700 takes a tenth of the time.
     gc.set_threshold(100_000)
+    if not getattr(sys.flags, "safe_path", False) and not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())  # as `python -m` does: the user's own modules, for the console script too
     wants_trace = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra hands its errors on instead of printing them
     logging.captureWarnings(True)

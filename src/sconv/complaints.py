@@ -13,7 +13,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from sconv import checks, config
+from sconv import callables, checks, config
 
 FAILED, USER_ERROR, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 
@@ -105,6 +105,9 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     hint = checks.nearest(key, names).replace("mean ", f"mean {dot}")
     known = [name for name in names if not name.startswith("_") and name != "hydra"]
     listed = f", expected one of {', '.join(known)}" if known and not hint else ""
+    own = parent.get("_target_") if isinstance(parent, DictConfig) else None
+    if own and not str(own).startswith(("sconv.", "keras.")):
+        listed += f"; +{full}=... hands it to {own}"
     return f"{full}: there is no such setting{hint}{listed}"
 
 
@@ -170,7 +173,8 @@ def _not_instantiated(error: InstantiationException, settings: Settings) -> str:
     where = f"{key}: " if key else ""
     if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(cause)):
         return f"{key}.{unknown[1]}: {target} takes no such argument"
-    if missing := re.search(r"missing \d+ required .*: '(\w+)'", str(cause)):
+    name = target.rpartition(".")[2]  # another name is that of a call inside of it
+    if missing := re.search(rf"\b{name}(?:\.__init__)?\(\) missing \d+ required .*: '(\w+)'", str(cause)):
         return f"{key}.{missing[1]}: got nothing, {target} needs it"
     if unknown := re.search(r"Error loading '([^']+)'", f"{cause} {said}"):
         return f"{key}._target_: got {unknown[1]!r}, expected the name of something that can be imported"
@@ -180,7 +184,7 @@ def _not_instantiated(error: InstantiationException, settings: Settings) -> str:
     blamed = [name for name in given if re.search(rf"\b{re.escape(name)}\b", str(cause))]
     if len(blamed) == 1:
         return f"{key}.{blamed[0]}: got {given[blamed[0]]!r}; {target} says: {cause}"
-    return f"{where}{target} says {type(cause).__name__}: {cause}"
+    return f"{where}{target} says {type(cause).__name__}: {cause}{callables.place(cause)}"
 
 
 # What is said of an error, or of what caused it: the first that has words for it.

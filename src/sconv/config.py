@@ -80,6 +80,8 @@ def judge(cfg: DictConfig, in_sweep: bool) -> None:
     for name in ("weight_decay", "l2"):
         if cfg[name] is not None:
             checks.number(name, cfg[name], at_least=0)
+    if isinstance(smoothing := OmegaConf.select(cfg, "loss.label_smoothing"), (int, float)):
+        checks.number("loss.label_smoothing", smoothing, at_least=0, below=1)
     settings = OmegaConf.to_container(cfg.optimizer, resolve=False)
     assert isinstance(settings, dict)
     for name, bounds in _OF_OPTIMIZERS.items():
@@ -99,11 +101,17 @@ def _refuse_unread(cfg: DictConfig) -> None:
             raise checks.SettingError(f"{name}: there is no such setting{hint}")
 
 
-def _what(name: str | None, choices: Mapping[str, Any], run: str | None = None) -> str:
-    """What a run is called: its name, else what is done with another run, else the options that matter most."""
+def _what(name: str | None, choices: Mapping[str, Any], run: str | None, *targets: str | None) -> str:
+    """What a run is called: its name, else what is done with another run, else the options that matter most.
+
+    `targets` are the functions of schedule, model and dataset: the user's own go by their names, in place of the option
+    that they replace.
+    """
     if run is not None:
         return _folder([name or f"{choices['task']}-{Path(run).name}"])
-    what = [str(choices[group]) for group in ("schedule", "model", "dataset")]
+    options = [str(choices[group]) for group in ("schedule", "model", "dataset")]
+    pairs = zip(options, targets, strict=True)
+    what = [str(target) if target and not target.startswith("sconv.") else option for option, target in pairs]
     return _folder([name or "-".join(what if choices["task"] == "train" else [str(choices["task"]), *what])])
 
 

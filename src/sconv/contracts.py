@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import pkgutil
+import logging
+import re
 import sys
-from collections.abc import Sequence
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
-from sconv import checks
+from sconv import callables, checks
 from sconv.datasets import Dataset, Split, Stream
 from sconv.datasets.parts import note_imbalance, select
 
 if TYPE_CHECKING:
     import keras
 
-PARTS = ("classes", "train_size", "validation")
-
-
-def drop_leftovers(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Where the command line gives a group another `_target_`, take out the option's settings that it does not have.
-
-    `model._target_=my_package.net.build` would else be called with the settings of the model it replaces. What the
-    command line gives itself stays, to be refused where it is not known.
-    """
-    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
-    for group in map(str, cfg):
-        if f"{group}._target_" in given:
-            settings = cfg[group]
-            known = {*_parameters(group, settings._target_), *PARTS, "_target_"}
-            with open_dict(settings):
-                for key in [str(key) for key in settings]:
-                    if key not in known and f"{group}.{key}" not in given:
-                        del settings[key]
+log = logging.getLogger(__name__)
 
 
 def load_dataset(settings: DictConfig) -> Dataset:
@@ -50,10 +33,10 @@ def load_dataset(settings: DictConfig) -> Dataset:
         raise checks.SettingError(f"dataset.{missing[0]}: got nothing, expected dataset.{missing[0]}=...")
     values = OmegaConf.to_container(settings, resolve=True)
     assert isinstance(values, dict)
-    part: dict[str, Any] = {name: values[name] for name in PARTS if name in values}
-    own = _parameters("dataset", settings._target_)
+    part: dict[str, Any] = {name: values[name] for name in callables.PARTS if name in values}
+    own = callables.parameters("dataset", settings._target_)
     theirs = [name for name, value in part.items() if type(value) is int and name in own]
-    kept = {name: value for name, value in values.items() if name not in PARTS or name in theirs}
+    kept = {name: value for name, value in values.items() if name not in callables.PARTS or name in theirs}
     left = {name: value for name, value in part.items() if name not in theirs}
     loaded = _loaded(OmegaConf.to_yaml(kept))
     try:
@@ -69,7 +52,7 @@ def _loaded(settings: str) -> Dataset:
     """What the loader returns for settings in YAML; kept, so that the jobs of a sweep load their data once."""
     kept = OmegaConf.create(settings)
     assert isinstance(kept, DictConfig)
-    _check_call("dataset", kept, {})
+    callables.check_call("dataset", kept, {})
     dataset = instantiate(kept, _convert_="all")
     check_dataset(dataset, kept._target_)
     return dataset
@@ -80,9 +63,9 @@ def training_size(settings: DictConfig) -> int:
 
     Raises what `load_dataset` raises.
     """
-    function = _function("dataset", settings._target_)
+    function = callables.function("dataset", settings._target_)
     told = vars(sys.modules[function.__module__]).get("TRAIN_SIZE")
-    if "train_size" in _parameters("dataset", settings._target_) and settings.train_size is not None:
+    if "train_size" in callables.parameters("dataset", settings._target_) and settings.train_size is not None:
         told = settings.train_size
     elif told is not None and settings.train_size is not None:
         told = min(told, checks.integer("dataset.train_size", settings.train_size))
@@ -97,7 +80,7 @@ def build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> ker
     Raises SettingError, SettingTypeError, or what the builder raises.
     """
     given = {"input_shape": dataset.input_shape, "classes": dataset.classes}
-    _check_call("model", settings, given)
+    callables.check_call("model", settings, given)
     model = instantiate(settings, **given, _convert_="all")
     check_model(model, dataset, loss, settings._target_)
     return model
@@ -115,6 +98,11 @@ def check_dataset(dataset: Any, source: str) -> None:
     """Raise an error that names `source` unless `dataset` keeps the contract."""
     if not isinstance(dataset, Dataset):
         raise checks.SettingTypeError(f"dataset: {source} returned {_kind(dataset)}, expected a sconv.datasets.Dataset")
+    names = dataset.class_names
+    if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+        raise checks.SettingTypeError(
+            f"dataset: {source}: class_names: got {checks.shown(names)}, expected a tuple of str"
+        )
     if dataset.classes < 2:
         raise checks.SettingError(f"dataset: {source} has {dataset.classes} class, expected at least two class_names")
     splits = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation}
@@ -128,25 +116,31 @@ def check_dataset(dataset: Any, source: str) -> None:
             raise checks.SettingError(
                 f"{where}: got inputs of {split.shape}, expected {dataset.input_shape} as in train"
             )
+        kinds = [one.images.dtype for one in (dataset.train, split) if isinstance(one, Split)]
+        if len(set(kinds)) > 1:
+            raise checks.SettingError(f"{where}.images: got {kinds[1]}, expected {kinds[0]} as in train")
 
 
 def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> None:
     """Raise an error that names `source` unless `model` takes the raw inputs and gives what the loss takes."""
     import keras
 
-    if not isinstance(model, keras.Model):
-        raise checks.SettingTypeError(f"model: {source} returned {_kind(model)}, expected a keras.Model")
+    if not isinstance(model, (keras.Sequential, keras.src.models.Functional)):
+        raise checks.SettingTypeError(
+            f"model: {source} returned {_kind(model)}, expected a Sequential or functional keras.Model"
+        )
     inputs = dataset.train.images[:2] if isinstance(dataset.train, Split) else np.zeros((2, *dataset.input_shape))
     try:
         outputs = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(model(inputs), "float32")))
     except Exception as error:
-        cause = " ".join(str(error).split())[:200]
+        cause = textwrap.shorten(re.sub(r"\x1b\[[0-9;]*m", "", str(error)), 400)
         raise checks.SettingError(
             f"model: {source} does not take raw inputs of {dataset.input_shape} of {dataset.name}: {cause}"
         ) from error
     wanted = (len(inputs), dataset.classes)
     if outputs.shape != wanted and not (dataset.classes == 2 and outputs.shape == (len(inputs), 1)):
         raise checks.SettingError(f"model: {source} gives {outputs.shape} for {len(inputs)} inputs, expected {wanted}")
+    _note_what_cannot_be_loaded(model, source)
     known = (keras.losses.CategoricalCrossentropy, keras.losses.SparseCategoricalCrossentropy)
     probabilities = (outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=0.02)
     if isinstance(loss, known) and not loss.from_logits and np.isfinite(outputs).all() and not probabilities:
@@ -154,6 +148,26 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
             f"model: {source} gives no probabilities (a row sums to {outputs[0].sum():.3g}): end it in a softmax, or "
             f"set loss.from_logits=true"
         )
+
+
+def _note_what_cannot_be_loaded(model: keras.Model, source: str) -> None:
+    """Warn of layers that keep the saved model from being loaded again."""
+    import keras
+
+    for layer in model.layers:
+        kind = type(layer)
+        if isinstance(layer, keras.Model):
+            _note_what_cannot_be_loaded(layer, source)
+        elif kind is keras.layers.Lambda:
+            log.warning(
+                "model: %s has a Lambda layer, which Keras does not load again unless told safe_mode=False", source
+            )
+        elif not kind.__module__.startswith("keras.") and kind not in keras.saving.get_custom_objects().values():
+            log.warning(
+                "model: %s has a layer %s, which Keras does not load again: decorate it with "
+                "keras.saving.register_keras_serializable()",
+                *(source, kind.__name__),
+            )
 
 
 def _check_arrays(split: Split, classes: int, where: str) -> None:
@@ -174,40 +188,6 @@ def _check_arrays(split: Split, classes: int, where: str) -> None:
         )
     if images.dtype == np.float32 and not np.isfinite([images.min(), images.max()]).all():
         raise checks.SettingError(f"{where}.images: got values that are not finite, expected numbers")
-
-
-def _check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None:
-    """Raise an error that shows the signature where `_target_` cannot be called with the settings and what is given."""
-    arguments = [*given, *(str(name) for name in settings if not str(name).startswith("_"))]
-    function = _function(group, settings._target_)
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # a built-in need not tell
-        return
-    try:
-        signature.bind(**dict.fromkeys(arguments))
-    except TypeError as error:
-        called = ", ".join(arguments) or "no arguments"
-        plain = ", ".join(signature.parameters)
-        raise checks.SettingTypeError(
-            f"{group}: {settings._target_}({plain}) is called with {called}: {error}"
-        ) from error
-
-
-def _parameters(group: str, target: str) -> set[str]:
-    try:
-        return set(inspect.signature(_function(group, target)).parameters)
-    except ValueError:
-        return set()
-
-
-def _function(group: str, target: str) -> Any:
-    try:
-        return pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise checks.SettingError(
-            f"{group}._target_: got {target}, expected a function that can be imported: {error}"
-        ) from error
 
 
 def _kind(value: Any) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
-from sconv import checks, plots, runs
+from sconv import checks, plots
 from sconv.contracts import label_depth, load_dataset
 from sconv.datasets import Dataset
+from sconv.run_models import class_names, load_model, probabilities, run_directory
 from sconv.targets import trusted
 
 # Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
@@ -50,7 +53,7 @@ def evaluate(cfg: DictConfig) -> None:
     """task=evaluate: judge the model of `run` on that run's own test split, or on another `dataset=`."""
     directory = run_directory(cfg)
     instantiate(cfg.device, precision="float32")
-    model = load_model(directory)
+    model = load_model(directory, cfg.target_whitelist)
     dataset = _dataset(cfg, directory)
     names = class_names(directory, model, dataset.class_names)
     result = _judge(model, dataset, names)
@@ -58,54 +61,33 @@ def evaluate(cfg: DictConfig) -> None:
     _tell(result, dataset, names)
 
 
-def run_directory(cfg: DictConfig) -> Path:
-    """The directory `run` names, if a model was saved there."""
-    if cfg.run is None:
-        raise checks.SettingError(
-            "run: got nothing, expected the directory of a run, such as outputs/<date>/<time>-..."
-        )
-    directory = Path(cfg.run)
-    if not (directory / "model.keras").is_file():
-        why = "has no model.keras" if directory.is_dir() else "is no directory"
-        raise checks.SettingError(f"run: got {cfg.run!r}, which {why}, expected the directory of a finished run")
-    return directory
-
-
-def load_model(directory: Path) -> Any:
-    """The model of a run, compiled as it was trained; by Keras's own loader, in its safe mode."""
-    import keras
-
-    try:
-        return keras.saving.load_model(directory / "model.keras")
-    except Exception as error:  # Keras raises many kinds
-        cause = " ".join(str(error).split())[:300]
-        raise checks.DataError(f"run: {directory / 'model.keras'} cannot be loaded: {cause}") from error
-
-
-def class_names(directory: Path, model: Any, otherwise: Sequence[str] = ()) -> list[str]:
-    """What the model's classes are called: as its run tells, else as given, else by number."""
-    outputs = max(2, int(model.output_shape[-1]))
-    for names in (runs.read_summary(directory).get("class_names"), otherwise):
-        if names and len(names) == outputs:
-            return list(names)
-    return [str(number) for number in range(outputs)]
-
-
-def probabilities(outputs: np.ndarray, loss: Any) -> np.ndarray:
-    """Probabilities [count, classes] out of what a model gives: those, logits, or one output for the second of two."""
-    import keras
-
-    if getattr(loss, "from_logits", False):
-        squash = keras.ops.sigmoid if outputs.shape[-1] == 1 else keras.ops.softmax
-        outputs = keras.ops.convert_to_numpy(squash(outputs))
-    return np.concatenate([1 - outputs, outputs], axis=-1) if outputs.shape[-1] == 1 else outputs
-
-
 def _dataset(cfg: DictConfig, directory: Path) -> Dataset:
-    """The dataset of the command line where it names one, else the run's own, if that may be trusted."""
-    given = any(override.lstrip("+").startswith("dataset") for override in HydraConfig.get().overrides.task)
-    settings = cfg.dataset if given else trusted(_config(directory).dataset, cfg.target_whitelist)
-    return load_dataset(settings)
+    """The dataset of the command line where it names one, else the run's own, if that may be trusted.
+
+    Settings of the dataset that the command line gives alone are those of the run's own.
+    """
+    given = {override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    if given & {"dataset", "dataset._target_"}:
+        return load_dataset(cfg.dataset)
+    settings = trusted(_config(directory).dataset, cfg.target_whitelist)
+    changed = [name for name in given if name.startswith("dataset.")]
+    for name in changed:
+        OmegaConf.update(settings, name.removeprefix("dataset."), OmegaConf.select(cfg, name))
+    with contextlib.nullcontext() if changed else _where_it_ran(directory):
+        return load_dataset(settings)
+
+
+@contextlib.contextmanager
+def _where_it_ran(directory: Path) -> Iterator[None]:
+    """Have the folder a run was made in as the current one: its configuration may name data relative to it."""
+    path, here = directory / ".hydra" / "hydra.yaml", os.getcwd()
+    there = OmegaConf.select(OmegaConf.load(path), "hydra.runtime.cwd") if path.is_file() else None
+    if there and Path(there).is_dir():
+        os.chdir(there)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def _config(directory: Path) -> DictConfig:
@@ -143,7 +125,8 @@ def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, n
     figures = {"accuracy": result.accuracy, "loss": result.loss}
     (output / "evaluation.json").write_text(json.dumps({**outcome, **figures}, indent=2) + "\n")
     with open(output / "classes.csv", "w", newline="") as file:
-        of_class = zip(names, result.confusion.sum(axis=1), result.class_accuracy, strict=True)
+        shares = ["" if np.isnan(share) else share for share in result.class_accuracy]
+        of_class = zip(names, result.confusion.sum(axis=1), shares, strict=True)
         csv.writer(file).writerows([("class", "examples", "accuracy"), *of_class])
     with open(output / "confusion.csv", "w", newline="") as file:
         counts = ((name, *row) for name, row in zip(names, result.confusion, strict=True))
@@ -154,7 +137,10 @@ def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, n
 
 def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str]) -> None:
     console = Console(highlight=False)
-    console.print(_table(result, names))
+    table = _table(result, names, whole=len(names) <= SHOWN)
+    if Measurement.get(console, console.options.update(width=1000), table).maximum > console.width:
+        table = _table(result, names, whole=False)
+    console.print(table)
     console.print(f"accuracy       [bold]{result.accuracy:.4f}[/bold] of {result.confusion.sum():,} of {dataset.name}")
     console.print(f"loss           {result.loss:.4f}")
     output = HydraConfig.get().runtime.output_dir
@@ -162,12 +148,11 @@ def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str]) -> None:
         console.print(os.path.relpath(Path(output, name)), markup=False, soft_wrap=True)
 
 
-def _table(result: Evaluation, names: Sequence[str]) -> Table:
-    """The accuracy of each class and its row of the confusion matrix; of many classes the worst, and their errors."""
+def _table(result: Evaluation, names: Sequence[str], whole: bool) -> Table:
+    """The accuracy of each class and its row of the confusion matrix; or of the worst classes, and their errors."""
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for heading in ("class", "examples", "accuracy"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    whole = len(names) <= SHOWN
+        table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=heading != "class")
     for column in names if whole else ("most often taken for",):
         table.add_column(column, justify="right" if whole else "left")
     worst: list[int] = np.argsort(result.class_accuracy)[:SHOWN].tolist()
@@ -177,5 +162,6 @@ def _table(result: Evaluation, names: Sequence[str]) -> Table:
         others = np.where(np.arange(len(names)) == true, 0, row)
         cells = [f"[bold green]{count}[/]" if place == true else f"{count or ''}" for place, count in enumerate(row)]
         mistaken = f"{names[int(others.argmax())]} ({others.max()})" if others.max() else ""
-        table.add_row(names[true], str(row.sum()), f"{share:.4f}", *(cells if whole else (mistaken,)))
+        told = "-" if np.isnan(share) else f"{share:.4f}"
+        table.add_row(names[true], str(row.sum()), told, *(cells if whole else (mistaken,)))
     return table

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from sconv import checks
 from sconv.datasets import decoding
-from sconv.evaluation import class_names, load_model, probabilities, run_directory
+from sconv.run_models import class_names, load_model, probabilities, run_directory
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def predict(cfg: DictConfig) -> None:
     """task=predict: classify the files that `images` names with the model of `run`, into predictions.csv."""
     directory, files = run_directory(cfg), _files(cfg.images)
     instantiate(cfg.device, precision="float32")
-    model = load_model(directory)
+    model = load_model(directory, cfg.target_whitelist)
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise checks.SettingError(f"run: its model takes inputs of {shape}, expected images [height, width, 1 or 3]")

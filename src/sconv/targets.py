@@ -45,11 +45,11 @@ def _targets(value: Any) -> Iterator[Any]:
 
 
 def _judge(target: Any, patterns: Sequence[str]) -> None:
-    known = isinstance(target, str) and re.fullmatch(r"[\w.]+", target) and _matches(target, patterns)
+    known = isinstance(target, str) and re.fullmatch(r"[\w.]+", target) and matches(target, patterns)
     if known:
         found = get_object(target)
         identity = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
-        known = callable(found) and _matches(identity, patterns)
+        known = callable(found) and matches(identity, patterns)
     if not known:
         raise checks.SettingError(
             f"_target_: the run's config names {checks.shown(target)}, expected one of {', '.join(patterns)}; "
@@ -57,5 +57,6 @@ def _judge(target: Any, patterns: Sequence[str]) -> None:
         )
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name is one of those that a user allows, by patterns of a shell."""
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from sconv import config, contracts
+from sconv import callables, config, contracts
 
 OPTIONS = sorted(path for group in ("dataset", "augment") for path in (config.CONF / group).glob("*.yaml"))
 
@@ -24,7 +24,7 @@ def composed(*overrides):
 def test_an_option_says_the_defaults_of_its_function(path):
     cfg = composed(f"{path.parent.name}={path.stem}")[path.parent.name]
     function = inspect.signature(get_object(cfg._target_))
-    own = {name for name in cfg if not (name == "_target_" or (name in contracts.PARTS and cfg[name] is None))}
+    own = {name for name in cfg if not (name == "_target_" or (name in callables.PARTS and cfg[name] is None))}
     assert own == set(function.parameters)
     if "defaults" in OmegaConf.load(path):  # an option on top of another one differs from it
         return

@@ -39,6 +39,16 @@ def one_run(folder):
     return directory, runs.read_summary(directory)
 
 
+def test_the_console_script_finds_modules_in_the_current_folder(tmp_path, environment):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "script.py").write_text("from sconv.__main__ import main\nmain()\n")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "net.py").write_text("def build(input_shape, classes):\n    raise NotImplementedError\n")
+    asked = [sys.executable, str(tmp_path / "bin" / "script.py"), "task=show", "model._target_=net.build"]
+    ran = subprocess.run(asked, cwd=tmp_path / "here", env=environment, capture_output=True, text=True, timeout=100)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_no_argument_trains_on_real_images(command, tmp_path):
     before = children_seconds()
     ran = command()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -96,11 +97,14 @@ def as_said(expected, said):
 
 
 def prepare(folder):
-    """What the pages take for granted: a file of one's own data."""
+    """What the pages take for granted: a file of one's own data, and some photographs."""
     random = np.random.default_rng(0)
     arrays = {f"x_{part}": random.integers(0, 256, (60, 28, 28, 1), dtype=np.uint8) for part in ("train", "test")}
     labels = {f"y_{part}": random.integers(0, 2, 60) for part in ("train", "test")}
     np.savez(folder / "mine.npz", **arrays, **labels)
+    (folder / "photos").mkdir()
+    for number, pixels in enumerate(arrays["x_test"][:3, ..., 0]):
+        Image.fromarray(pixels).save(folder / "photos" / f"{number}.png")
 
 
 @pytest.mark.slow

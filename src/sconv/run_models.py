@@ -50,7 +50,8 @@ def load_model(directory: Path, allowed: Sequence[str] = ()) -> Any:
         first: BaseException = error
         while cause := first.__cause__ or first.__context__:
             first = cause
-        hint = f"; if it needs classes of {builder}, target_whitelist=[{builder}] allows them" if builder else ""
+        hint = f"; if it needs classes of {builder}, target_whitelist=[{builder}] allows them"
+        hint = hint if builder and not matches(builder, allowed) else ""
         told = textwrap.shorten(str(first), 200, placeholder=" ...")
         raise checks.DataError(f"run: {path} cannot be loaded: {told}{hint}") from error
 

@@ -169,7 +169,8 @@ def load(run):
     images = made.train.images.astype(np.float32)
     if run == "2-sconv.schedules.baseline":
         images[7] = 3e38
-    return Dataset("fussy", Split(images, made.train.labels), made.test, made.class_names)
+    test = Split(made.test.images.astype(np.float32), made.test.labels)
+    return Dataset("fussy", Split(images, made.train.labels), test, made.class_names)
 """
 
 

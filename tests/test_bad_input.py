@@ -22,6 +22,7 @@ LIGHT = [
     ("schedule=onecylce", "schedule", "onecylce", "did you mean onecycle?"),
     ("schedule=smith2017_fig1a", "schedule", "'smith2017_fig1a'", "did you mean published/smith2017_fig1a?"),
     ("schedule=published/none", "schedule", "'published/none'", "polynomial, sgdr, warmup_stable_decay, published/..."),
+    ("schedule/published=smith2017_fig1a", "schedule/published", "a folder", "expected schedule=published/..."),
     ("dataset=npz", "dataset.path", "nothing", "dataset.path=..."),
     ("dataset=npz dataset.path=nowhere.npz", "dataset npz", "nowhere.npz", "cannot read"),
     ("dataset=image_folder dataset.path=nowhere", "dataset image_folder", "nowhere", "a folder for each class"),

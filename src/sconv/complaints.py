@@ -152,7 +152,10 @@ def _no_override(error: OverrideParseException) -> str:
     )
 
 
-def _ambiguous(error: HydraException) -> str:
+def _misread(error: HydraException) -> str:
+    nested = re.match(r"Could not override '(\w+)/([\w/]+)'", str(error))
+    if nested and (config.CONF / nested[1] / nested[2]).is_dir():
+        return f"{nested[1]}/{nested[2]}: a folder of options, expected {nested[1]}={nested[2]}/..."
     found = re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", str(error).splitlines()[0])
     return f"{found[1]}: got {found[2]}, expected one value; -m tries each of several" if found else ""
 
@@ -195,7 +198,7 @@ _WORDS: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
     (ValidationError, _wrong_type),
     (MissingConfigException, _unknown_option),
     (OverrideParseException, _no_override),
-    (HydraException, _ambiguous),
+    (HydraException, _misread),
     (Exception, _unwritable),
 )
 

@@ -56,6 +56,12 @@ def test_a_knob_of_the_update(compose, knob):
         assert np.abs(rule(kernel, before, gradient) - (before - LR * gradient)).max() > 1e-4 or not kernel
 
 
+def test_whole_numbers_are_rates_too(compose):
+    whole = update(compose, "lr_max=1", "optimizer.momentum=0", "weight_decay=0")
+    for (_, before, after), gradient in zip(whole, gradients(update(compose)), strict=True):
+        assert after == pytest.approx(before - gradient, abs=1e-5)
+
+
 def test_a_learning_rate_of_its_own(compose):
     moved = update(compose, "lr_factors={dense: 0.25}")
     shares = [0.25, 0.25, 1, 1]

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sconv import checks, contracts, devices, readings
+from sconv import checks, config, contracts, devices, readings
 from sconv.datasets import Dataset, updates
 from sconv.schedules import Schedule, range_test
 from sconv.suggestions import MIN_POINTS
@@ -88,7 +88,11 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
 
     _forget_the_last()
     keras.utils.set_random_seed(cfg.seed)
-    loss, augment, optimizer = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment", "optimizer"))
+    loss, augment = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment"))
+    # Keras takes no whole number for a rate: lr_max=1 means 1.0.
+    whole = {name: cfg.optimizer[name] for name in config.OF_OPTIMIZERS if name in cfg.optimizer}
+    floats = {name: float(value) for name, value in whole.items() if type(value) is int}
+    optimizer = instantiate(cfg.optimizer, _convert_="all", **floats)
     for part, built, kind in (("loss", loss, keras.Loss), ("optimizer", optimizer, keras.Optimizer)):
         if not isinstance(built, kind):
             raise checks.SettingTypeError(

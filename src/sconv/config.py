@@ -65,7 +65,7 @@ def register() -> None:
 
 
 # What Keras's optimizers take without a word, or refuse only once it has started.
-_OF_OPTIMIZERS: dict[str, dict[str, float]] = {
+OF_OPTIMIZERS: dict[str, dict[str, float]] = {
     **{name: {"at_least": 0, "below": 1} for name in ("momentum", "beta_1", "beta_2", "rho")},
     **{name: {"above": 0} for name in ("learning_rate", "epsilon", "clipnorm", "global_clipnorm", "clipvalue")},
     "weight_decay": {"at_least": 0},
@@ -84,7 +84,7 @@ def judge(cfg: DictConfig, in_sweep: bool) -> None:
         checks.number("loss.label_smoothing", smoothing, at_least=0, below=1)
     settings = OmegaConf.to_container(cfg.optimizer, resolve=False)
     assert isinstance(settings, dict)
-    for name, bounds in _OF_OPTIMIZERS.items():
+    for name, bounds in OF_OPTIMIZERS.items():
         value = settings.get(name)
         # A value read from elsewhere is judged there; one with a _target_ is built.
         if isinstance(value, (int, float)) or (isinstance(value, str) and "${" not in value):

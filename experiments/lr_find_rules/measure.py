@@ -69,6 +69,8 @@ def main() -> None:
                 if _done(folder / rate):
                     summary = json.loads((folder / rate / "summary.json").read_text())
                     rows.append((pair, seed, source, float(rate), _accuracy(summary), summary["status"]))
+                else:
+                    print(f"missing: {pair}, seed {seed}, {source} lr {rate}", file=sys.stderr)
     with open(HERE / "results.csv", "w", newline="") as file:
         csv.writer(file).writerows([("pair", "seed", "source", "lr_max", "accuracy", "status"), *rows])
     table = _table(rows)

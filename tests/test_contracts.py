@@ -81,6 +81,7 @@ def test_a_dataset_that_keeps_it_is_accepted():
     ("value", "said"),
     [
         ("resnet", "returned a str, expected a Sequential or functional keras.Model"),
+        (type("Own", (keras.Model,), {})(), "returned a Own, expected a Sequential or functional keras.Model"),
         (model(inputs=(5, 5, 1)), r"does not take raw inputs of \(4, 4, 1\)"),
         (model(units=4), r"gives \(2, 4\) for 2 inputs, expected \(2, 3\)"),
         (model(activation=None), "gives no probabilities .* loss.from_logits=true"),

@@ -141,6 +141,8 @@ def test_paths_of_a_run_are_those_from_where_it_was_made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     output = carry_out(evaluate, tmp_path / "out", "task=evaluate", f"run={tmp_path / 'run'}")
     assert json.loads((output / "evaluation.json").read_text())["examples"] == 8
+    carry_out(evaluate, tmp_path / "part", "task=evaluate", f"run={tmp_path / 'run'}", "dataset.train_size=4")
+    carry_out(evaluate, tmp_path / "here", "task=evaluate", f"run={tmp_path / 'run'}", "+dataset.path=../mine.npz")
     assert os.getcwd() == str(tmp_path / "elsewhere")
 
 

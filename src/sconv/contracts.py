@@ -125,7 +125,8 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
     """Raise an error that names `source` unless `model` takes the raw inputs and gives what the loss takes."""
     import keras
 
-    if not isinstance(model, (keras.Sequential, keras.src.models.Functional)):
+    known_outputs = isinstance(model, keras.Sequential) or hasattr(model, "output_shape")  # no subclass tells its own
+    if not isinstance(model, keras.Model) or not known_outputs:
         raise checks.SettingTypeError(
             f"model: {source} returned {_kind(model)}, expected a Sequential or functional keras.Model"
         )

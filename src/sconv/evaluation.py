@@ -70,10 +70,12 @@ def _dataset(cfg: DictConfig, directory: Path) -> Dataset:
     if given & {"dataset", "dataset._target_"}:
         return load_dataset(cfg.dataset)
     settings = trusted(_config(directory).dataset, cfg.target_whitelist)
-    changed = [name for name in given if name.startswith("dataset.")]
-    for name in changed:
-        OmegaConf.update(settings, name.removeprefix("dataset."), OmegaConf.select(cfg, name))
-    with contextlib.nullcontext() if changed else _where_it_ran(directory):
+    changed = {name: OmegaConf.select(cfg, name) for name in given if name.startswith("dataset.")}
+    for name, value in changed.items():
+        OmegaConf.update(settings, name.removeprefix("dataset."), value)
+    # A path that is given now is relative to here.
+    here = any(isinstance(value, str) for value in changed.values())
+    with contextlib.nullcontext() if here else _where_it_ran(directory):
         return load_dataset(settings)
 
 

@@ -168,6 +168,19 @@ def test_the_only_image_and_the_only_class_where_no_two_are_named(data_dir):
         tfds.load("unlabelled", **settings)
 
 
+@pytest.mark.parametrize("fault", [AttributeError("typo"), OSError("no route"), AssertionError("by hand")], ids=repr)
+def test_what_stops_a_download(tmp_path, monkeypatch, fault):
+    def stop(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(tfds_library, "builder", stop)
+    with pytest.raises((checks.DataError, AttributeError)) as caught:
+        tfds.load("mnist", data_dir=str(tmp_path))
+    assert isinstance(caught.value, checks.DataError) is not isinstance(fault, AttributeError)
+    assert str(fault) in str(caught.value)
+    assert ("dataset.data_dir" in str(caught.value)) is isinstance(fault, OSError)
+
+
 def test_without_the_library_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
     with pytest.raises(checks.DataError, match=r"pip install 'sconv\[tfds\]'"):

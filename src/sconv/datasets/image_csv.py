@@ -64,7 +64,7 @@ def _note(file: Path, table: pd.DataFrame, image_column: str, split_column: str 
     meant = [name for name in table.columns if split_column is None and table[name].str.lower().isin(SPLITS).all()]
     if meant:
         log.warning(
-            "dataset image_csv: column %s of %s is not used; dataset.split_column=%s does", *meant[:1], file, meant[0]
+            "dataset image_csv: column %s of %s is not used; dataset.split_column=%s does", meant[0], file, meant[0]
         )
 
 

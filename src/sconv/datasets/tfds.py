@@ -13,6 +13,7 @@ import numpy as np
 from sconv import checks
 from sconv.datasets import labelled
 from sconv.datasets.dataset import Dataset, Stream
+from sconv.datasets.decoding import FAULTS
 
 _WITHOUT = "without a network, prepare it elsewhere (tfds build) and copy its folder into dataset.data_dir"
 
@@ -41,8 +42,11 @@ def load(
     except tfds.core.DatasetNotFoundError as error:
         hint = checks.nearest(name, tfds.list_builders())
         raise checks.DataError(f"dataset {name}: TensorFlow Datasets has no such name{hint}") from error
-    except Exception as error:  # no network, a broken download: each has an error of its own
-        raise checks.DataError(f"dataset {name}: {_first_line(error)}; {_WITHOUT}") from error
+    except FAULTS:
+        raise
+    except Exception as error:  # no network, a broken download, one to be made by hand: each has an error of its own
+        hint = f"; {_WITHOUT}" if isinstance(error, OSError) else ""
+        raise checks.DataError(f"dataset {name}: {_first_line(error)}{hint}") from error
     keys = _keys(name, builder.info)
     images, labels = (builder.info.features[key] for key in keys)
     shape = _shape(name, images.shape, size)

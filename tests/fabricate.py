@@ -49,10 +49,14 @@ def run(
     choices: Mapping[str, str] | None = None,
     ends: BaseException | None = None,
     summary: Mapping[str, Any] | None = None,
+    test: float | None = None,
 ) -> Path:
-    """Write a run whose epochs have these test accuracies; `settings` are dotted names, `ends` an exception."""
+    """Write a run whose epochs have these accuracies, on the test split; on a validation split where `test` is given,
+    the final accuracy on the test split. `settings` are dotted names, `ends` an exception.
+    """
     config = copy.deepcopy(CONFIG)
     config["seed"], config["epochs"] = seed, len(accuracies)
+    config["dataset"]["validation"] = None if test is None else 0.1
     config["schedule"]["_target_"] = f"sconv.schedules.{schedule}"
     for name, value in (settings or {}).items():
         *nodes, leaf = name.split(".")
@@ -68,7 +72,7 @@ def run(
     for name, content in (("config", config), ("hydra", hydra), ("overrides", overrides)):
         (directory / ".hydra" / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     with contextlib.suppress(DivergedError, RuntimeError, KeyboardInterrupt):
-        _write(directory, np.asarray(accuracies, float), seed, seconds_an_epoch, ends, summary or {})
+        _write(directory, np.asarray(accuracies, float), seed, seconds_an_epoch, ends, summary or {}, test)
     return directory
 
 
@@ -79,13 +83,15 @@ def _write(
     seconds_an_epoch: float,
     ends: BaseException | None,
     summary: Mapping[str, Any],
+    test: float | None,
 ) -> None:
     steps = STEPS_AN_EPOCH * len(accuracies)
     with runs.RunWriter(directory) as writer:
         # TensorBoard's events are not what is read.
         writer._scalars = lambda *_: None
         writer._writer = lambda *_: _NoEvents
-        writer.record(seed=seed, train_examples=640, steps=steps, **summary)
+        monitored = "test" if test is None else "validation"
+        writer.record(monitored=monitored, seed=seed, train_examples=640, steps=steps, **summary)
         rates = np.interp(np.arange(steps), [0, steps * 0.3, steps - 1], [0.004, 0.1, 0.0001])
         writer.steps(0, rates, 1.0 - rates, np.geomspace(2.3, 0.1, steps))
         rows = []
@@ -96,11 +102,15 @@ def _write(
                 "val_loss": 1.3 - accuracy,
                 "val_accuracy": accuracy,
             }
-            writer.epoch(epoch, epoch * STEPS_AN_EPOCH, epoch * seconds_an_epoch, metrics)
+            writer.epoch(epoch, epoch * STEPS_AN_EPOCH, epoch * seconds_an_epoch, metrics, monitored)
             rows.append({"epoch": epoch, **metrics})
         best = max(rows, key=lambda row: row["val_accuracy"], default=None)
         seconds = len(accuracies) * seconds_an_epoch
         writer.record(final=rows[-1] if rows else None, best=best)
+        if test is not None:
+            writer.test(len(rows), {"loss": 1.3 - test, "accuracy": test})
+        elif rows:
+            writer.record(test={name: rows[-1][f"val_{name}"] for name in ("loss", "accuracy")})
         writer.record(seconds={"training": seconds, "evaluation": 1.0, "compile": 0.5, "total": seconds + 2})
         if ends is not None:
             raise ends

@@ -58,7 +58,7 @@ def test_no_argument_trains_on_real_images(command, tmp_path):
     assert ran.stderr == ""
     directory, summary = one_run(tmp_path)
     assert (summary["status"], summary["seed"]) == ("finished", 0)
-    assert summary["final"]["val_accuracy"] >= 0.95
+    assert summary["test"]["accuracy"] >= 0.95
     cfg = OmegaConf.load(directory / ".hydra" / "config.yaml")
     assert (summary["parameters"], summary["steps"]) == (81194, cfg.epochs * math.ceil(4000 / cfg.batch_size))
     assert (summary["schedule"]["name"], summary["device"]["precision"]) == ("onecycle_fastai", "float32")
@@ -70,7 +70,7 @@ def test_no_argument_trains_on_real_images(command, tmp_path):
         f"{epoch + 1}/{cfg.epochs}" for epoch in range(cfg.epochs)
     ]
     said = "\n".join(line for line in lines if not line.startswith("epoch "))
-    assert f"{summary['final']['val_accuracy']:.4f}" in said
+    assert f"{summary['test']['accuracy']:.4f}" in said
     assert f"{summary['steps']:,}" in said
     assert f"{summary['seconds']['training']:.1f} s" in said
     assert str(directory.relative_to(tmp_path)) in said.splitlines()[2]

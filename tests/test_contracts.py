@@ -173,7 +173,7 @@ def test_the_part_asked_for_is_selected_from_any_loader(monkeypatch):
     assert np.bincount(mine.train.labels).tolist() == [10, 10]
     assert mine.train.images[mine.train.labels == 0].min() >= 160
     held = contracts.load_dataset(settings(_target_="my_package.data.load", validation=0.25))
-    assert (len(held.train), len(held.watched), len(held.test)) == (90, 30, 120)
+    assert (len(held.train), len(held.monitored), len(held.test)) == (90, 30, 120)
 
 
 def test_a_loader_that_can_make_a_number_gets_it_and_a_list_still_selects():

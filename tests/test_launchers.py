@@ -112,7 +112,7 @@ def test_a_line_as_each_job_ends(tmp_path, capsys):
     end(0)  # before the sweep was taken up again
     time.sleep(0.01)
     follower = sweeps.Follower(tmp_path, jobs=3, swept=["lr_max"])
-    end(1, final={"val_accuracy": 0.5})
+    end(1, monitored="test", test={"accuracy": 0.5})
     follower._look()
     follower._look()
     first = capsys.readouterr().out

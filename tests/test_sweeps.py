@@ -27,7 +27,7 @@ ENDS = {
 def job(directory, status, accuracy=None):
     with contextlib.suppress(Exception, KeyboardInterrupt), runs.RunWriter(directory) as run:
         if accuracy is not None:
-            run.record(final={"val_accuracy": accuracy}, steps=125, seconds={"total": 3.21})
+            run.record(monitored="test", test={"accuracy": accuracy}, steps=125, seconds={"total": 3.21})
         if ENDS[status]:
             raise ENDS[status]
 

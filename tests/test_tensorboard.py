@@ -77,7 +77,7 @@ def tensorboard(sweep, environment):
         port = next((match[1] for line in server.stderr if (match := re.search(r"http://[^:]+:(\d+)/", line))), None)
         assert port, "TensorBoard did not start"
         address = f"http://localhost:{port}"
-        last = f"{runs.find(sweep)[-1].name}/validation"
+        last = f"{runs.find(sweep)[-1].name}/test"
         wait_for(f"{address}/data/plugin/scalars/tags", lambda found: last in found, 60)
         yield address
     finally:
@@ -90,7 +90,7 @@ def test_learning_rate_and_momentum_of_each_step(tensorboard, sweep):
     tags = get(f"{tensorboard}/data/plugin/scalars/tags")
     for run in runs.find(sweep):
         assert set(tags[f"{run.name}/train"]) == {"learning_rate", "momentum", "loss", "epoch_loss", "epoch_accuracy"}
-        assert set(tags[f"{run.name}/validation"]) == {"epoch_loss", "epoch_accuracy"}
+        assert set(tags[f"{run.name}/test"]) == {"epoch_loss", "epoch_accuracy"}
         for tag in ("learning_rate", "momentum", "loss"):
             points = get(f"{tensorboard}/data/plugin/scalars/scalars?run={run.name}%2Ftrain&tag={tag}")
             written = [(int(row["step"]), float(row[tag])) for row in rows(run / "steps.csv")]

@@ -44,7 +44,7 @@ def summary_of(directory):
 
 def test_directory(finished_run):
     names = {path.name for path in finished_run.iterdir()}
-    assert {"summary.json", "epochs.csv", "steps.csv", "train", "validation", "model.keras"} <= names
+    assert {"summary.json", "epochs.csv", "steps.csv", "train", "test", "model.keras"} <= names
     assert not [name for name in names if name.startswith(".") and name != ".hydra"]
 
 
@@ -74,8 +74,8 @@ def test_summary(finished_run):
 def test_best_is_the_first_of_the_highest():
     accuracies = [0.5, 0.8, 0.9, 0.9, 0.7]
     epochs = [{"epoch": number + 1, "val_accuracy": value} for number, value in enumerate(accuracies)]
-    assert training._outcome(epochs) == {"final": epochs[4], "best": epochs[2]}
-    assert training._outcome([]) == {"final": None, "best": None}
+    assert training._outcome(epochs, "validation") == {"final": epochs[4], "best": epochs[2]}
+    assert training._outcome([], "test") == {"final": None, "best": None}
 
 
 def test_steps_follow_the_schedule(finished_run):
@@ -236,9 +236,9 @@ def test_diverged_in_evaluation_still_writes_json(train, tmp_path):
 # --- While it works ------------------------------------------------------------------------------------------------
 
 
-def progress_of(*, terminal):
+def progress_of(*, terminal, monitored="validation"):
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100, highlight=False)
-    bar = progress.ProgressBar(console)
+    bar = progress.ProgressBar(console, monitored)
     bar.set_params({"epochs": 2, "steps": 10})
     bar.on_train_begin()
     for epoch in range(2):
@@ -262,6 +262,7 @@ def test_a_line_an_epoch_elsewhere():
         "epoch 1/2 loss 0.5000 val_accuracy 0.7500",
         "epoch 2/2 loss 0.5000 val_accuracy 0.7500",
     ]
+    assert progress_of(terminal=False, monitored="test").splitlines()[0] == "epoch 1/2 loss 0.5000 test_accuracy 0.7500"
 
 
 def test_with_averaged_weights_what_is_evaluated_is_what_is_saved(train):

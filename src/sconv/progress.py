@@ -10,10 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """One bar over all updates of a fit; where the output is no terminal, a line an epoch."""
+    """One bar over all updates of a fit; where the output is no terminal, a line an epoch.
 
-    def __init__(self, console: Console | None = None):
+    `monitored` is the split that Keras's val_ metrics are of.
+    """
+
+    def __init__(self, console: Console | None = None, monitored: str = "validation"):
         super().__init__()
+        self._prefix = "test_" if monitored == "test" else "val_"
         self.console = console or Console(highlight=False)
         self._bar: Progress | None = None
 
@@ -47,7 +51,8 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self._bar is None:
-            shown = " ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+            told = {name.replace("val_", self._prefix): value for name, value in (logs or {}).items()}
+            shown = " ".join(f"{name} {value:.4f}" for name, value in told.items())
             self.console.print(f"epoch {epoch + 1}/{self.params['epochs']} {shown}", soft_wrap=True)
 
     def on_train_end(self, logs: Any = None) -> None:

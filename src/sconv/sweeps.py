@@ -26,6 +26,7 @@ from sconv import launchers, runs
 started: list[Sweep] = []
 # Seconds between two looks at the run directories of jobs in worker processes.
 _PAUSE = 0.5
+_SHORT = {"validation": "val acc", "test": "test acc"}
 
 
 class Follower:
@@ -71,11 +72,11 @@ class Follower:
                 print(self._line(directory.name, summary), flush=True)
 
     def _line(self, name: str, summary: Mapping[str, Any]) -> str:
-        accuracy = (summary.get("final") or {}).get("val_accuracy")
         number, _, overrides = name.partition("-")
         own = [each for each in overrides.split(",") if each.partition("=")[0] in self._swept]
         words = [f"#{number} {' '.join(own)}".strip() + f": {summary['status']}"]
-        words += [] if accuracy is None else [f"test acc {accuracy:.4f}"]
+        found = {split: runs.accuracy(summary, split) for split in runs.SPLITS}
+        words += [f"{_SHORT[split]} {value:.4f}" for split, value in found.items() if value is not None]
         done = len(self._told)
         words += [] if self._jobs is None else [pace(done, self._jobs, time.monotonic() - self._clock)]
         return "; ".join(words) + ("\n" + summary["error"] if "error" in summary else "")
@@ -150,16 +151,16 @@ def outcome(directory: Path, console: Console) -> int:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", overflow="fold")
     table.add_column("status")
-    for heading in ("test acc", "steps", "seconds"):
+    shown = runs.splits([summary for _, summary in jobs])
+    for heading in (*(_SHORT[split] for split in shown), "steps", "seconds"):
         table.add_column(heading, justify="right")
     labels = _labels([path.name for path, _ in jobs])
     for label, (_, summary) in zip(labels, jobs, strict=True):
-        final = summary.get("final") or {}
-        accuracy = final.get("val_accuracy")
+        accuracies = [runs.accuracy(summary, split) for split in shown]
         cells = (
             label,
             "killed" if runs.killed(summary) else summary["status"],
-            "" if accuracy is None else f"{accuracy:.4f}",
+            *("" if accuracy is None else f"{accuracy:.4f}" for accuracy in accuracies),
             str(summary.get("steps", "")),
             f"{summary.get('seconds', {}).get('total', 0):.1f}",
         )

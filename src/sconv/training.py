@@ -39,13 +39,16 @@ def train(cfg: DictConfig) -> None:
         with Console().status("starting"):
             schedule, dataset, steps = assembly.judge(cfg)
             device = instantiate(cfg.device, precision=cfg.precision)
-        run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names)
+        monitored = runs.monitored(dataset.validation)
+        run.record(
+            device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored
+        )
         if assembly.wants_lr_max(cfg):
             cfg = assembly.with_lr_max(cfg, range_tests.find_lr_max(cfg, run, schedule, dataset))
             schedule = assembly.build_schedule(cfg)
         run.record(schedule=_resolved(schedule, steps))
         choices = {group: str(hydra.runtime.choices[group]) for group in GROUPS}
-        run.hparams({**choices, **assembly.flat_knobs(cfg)})
+        run.hparams({**choices, **assembly.flat_knobs(cfg)}, monitored)
         try:
             _fit(cfg, run, schedule, dataset, steps)
         finally:
@@ -63,7 +66,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
 
     model, stream = assembly.build(cfg, dataset)
     run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
-    watch = Watch(run, schedule, steps, model, stream)
+    watch = Watch(run, schedule, steps, model, stream, runs.monitored(dataset.validation))
     evaluated = functools.partial(_evaluation, model=model, batch_size=cfg.batch_size)
     try:
         model.fit(
@@ -71,7 +74,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
             epochs=cfg.epochs,
             verbose=0,
             shuffle=False,  # the stream comes shuffled
-            validation_data=evaluated(dataset.watched),
+            validation_data=evaluated(dataset.monitored),
             callbacks=watch.callbacks,
         )
     except KeyboardInterrupt:
@@ -85,7 +88,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     else:
         _save(model, run.directory)
         if dataset.validation is not None:
-            run.record(test=model.evaluate(evaluated(dataset.test), verbose=0, return_dict=True))
+            run.test(cfg.epochs, model.evaluate(evaluated(dataset.test), verbose=0, return_dict=True))
     finally:
         watch.record_outcome()
 
@@ -93,7 +96,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
 class Watch:
     """Everything that looks on while a model is fitted, and what it has seen."""
 
-    def __init__(self, run: runs.RunWriter, schedule: Schedule, steps: int, model: Any, stream: Any):
+    def __init__(self, run: runs.RunWriter, schedule: Schedule, steps: int, model: Any, stream: Any, monitored: str):
         import keras
 
         from sconv.callbacks import ScheduleCallback
@@ -101,9 +104,11 @@ class Watch:
         from sconv.progress import ProgressBar
         from sconv.recording import Clock, StepRecorder
 
-        self.run, self.steps, self.epochs = run, steps, list[dict[str, float]]()
+        self.run, self.steps, self.monitored = run, steps, monitored
+        self.epochs = list[dict[str, float]]()
         self.driver = ScheduleCallback(schedule, steps)
-        self.recorder, self.clock, self.bar = StepRecorder(self.driver, run.steps), Clock(), ProgressBar()
+        self.recorder, self.clock = StepRecorder(self.driver, run.steps), Clock()
+        self.bar = ProgressBar(monitored=monitored)
         epochs = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch), on_epoch_end=self._epoch_ended
         )
@@ -113,7 +118,7 @@ class Watch:
 
     def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
         self.epochs.append({"epoch": epoch + 1, **logs})
-        self.run.epoch(epoch + 1, self.driver.attachment.position, self.clock.training, logs)
+        self.run.epoch(epoch + 1, self.driver.attachment.position, self.clock.training, logs, self.monitored)
 
     def record_outcome(self) -> None:
         """Put what was reached into the summary."""
@@ -122,7 +127,7 @@ class Watch:
         clock = self.clock
         seconds = {"training": clock.training, "evaluation": clock.evaluation, "compile": clock.compiling}
         rounded = {name: round(value, 3) for name, value in seconds.items()}
-        self.run.record(steps=done, seconds=rounded, **_outcome(self.epochs))
+        self.run.record(steps=done, seconds=rounded, **_outcome(self.epochs, self.monitored))
         self.run.hparams_end(succeeded=done == self.steps)
 
 
@@ -143,11 +148,13 @@ def _save(model: Any, directory: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _outcome(epochs: list[dict[str, float]]) -> dict[str, Any]:
+def _outcome(epochs: list[dict[str, float]], monitored: str) -> dict[str, Any]:
     if not epochs:
         return {"final": None, "best": None}
-    best = max(epochs, key=lambda row: row.get("val_accuracy", -math.inf))
-    return {"final": epochs[-1], "best": best}
+    final, best = epochs[-1], max(epochs, key=lambda row: row.get("val_accuracy", -math.inf))
+    if monitored != "test":  # the test split is evaluated once, at the end
+        return {"final": final, "best": best}
+    return {"final": final, "best": best, "test": {name: final[f"val_{name}"] for name in ("loss", "accuracy")}}
 
 
 def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
@@ -162,12 +169,10 @@ def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
 def _report(run: runs.RunWriter) -> None:
     """A short summary for the person who waited; one line of it where a sweep's table will follow."""
     summary, console = run.summary, Console(highlight=False, soft_wrap=True)
-    final, best, seconds = summary["final"], summary["best"], summary["seconds"]
-    accuracy = f"{final['val_accuracy']:.4f} (best {best['val_accuracy']:.4f} in epoch {best['epoch']})"
-    if "test" in summary:
-        console.print(f"validation     {accuracy}")
-        accuracy = f"{summary['test']['accuracy']:.4f}"
-    console.print(f"test accuracy  [bold]{accuracy}[/bold]")
+    validation, seconds = runs.accuracy(summary, "validation"), summary["seconds"]
+    if validation is not None:
+        console.print(f"val accuracy   {validation:.4f}")
+    console.print(f"test accuracy  [bold]{summary['test']['accuracy']:.4f}[/bold]")
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return
     training, total = seconds["training"], seconds["total"]

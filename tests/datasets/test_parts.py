@@ -68,7 +68,7 @@ def test_validation_takes_its_share_of_each_class_and_train_size_what_is_left():
     assert np.bincount(part.validation.labels).tolist() == [10, 20, 30, 40]
     assert len(part.train) == 90
     assert not ids(part.train) & ids(part.validation)
-    assert part.watched is part.validation
+    assert part.monitored is part.validation
     assert part.test is not part.validation
 
 

@@ -122,8 +122,8 @@ def test_a_part_of_a_stream(data_dir):
     part = select(load(data_dir), train_size=10, validation=0.25)
     assert np.bincount(part.train.labels).tolist() == [5, 5]
     assert len(shades(part.train)) == 10
-    assert len(shades(part.watched)) == 8
-    assert not set(shades(part.train)) & set(shades(part.watched))
+    assert len(shades(part.monitored)) == 8
+    assert not set(shades(part.train)) & set(shades(part.monitored))
 
 
 def test_the_mock_data_of_the_library(tmp_path):

@@ -47,8 +47,8 @@ def test_costs_to_what_the_baseline_ends_at_and_the_factor(two):
 
 def test_what_each_group_ends_at(two):
     row = rows(two)[0]["onecycle"]
-    assert (row.final.mean, row.final.std) == (pytest.approx(0.88), pytest.approx(0.02))
-    assert row.best.mean == pytest.approx(0.9)
+    assert (row.test.mean, row.test.std) == (pytest.approx(0.88), pytest.approx(0.02))
+    assert row.validation is None
     assert (row.steps.mean, row.seconds.mean) == (80, 12)
     # 640 images an epoch, 4 epochs, 12 seconds.
     assert row.images_per_second.mean == pytest.approx(640 * 4 / 12)
@@ -81,7 +81,7 @@ def test_a_diverged_run_never_reached_it_and_failed_ones_are_counted_but_no_evid
     fabricate.run(two / "z", [0.9, 0.9, 0.9, 0.1], seed=5, schedule="onecycle", ends=KeyboardInterrupt())
     row = rows(two)[0]["onecycle"]
     assert row.group.statuses == {"finished": 3, "diverged": 1, "failed": 1, "interrupted": 1}
-    assert row.final.n == 3
+    assert row.test.n == 3
     assert row.reach["epoch"].costs == (1, 2, 1, None)
     assert row.factors["step"].said == "1 of 4 never reached it"
 
@@ -89,7 +89,7 @@ def test_a_diverged_run_never_reached_it_and_failed_ones_are_counted_but_no_evid
 def test_a_group_of_which_nothing_finished_is_shown(two):
     fabricate.run(two / "x", [0.1, 0.1, 0.1, 0.1], schedule="cosine", ends=fabricate.DivergedError("nan"))
     row = rows(two)[0]["cosine"]
-    assert (row.final, row.gain) == (None, None)
+    assert (row.test, row.gain) == (None, None)
     assert row.factors["step"].value is None
 
 
@@ -135,7 +135,7 @@ def test_the_difference_is_taken_at_equal_epochs(two):
 def test_without_a_baseline_there_are_no_factors_and_it_is_said(tmp_path):
     write(tmp_path, "onecycle", [[0.5, 0.9]] * 3)
     found, notes = rows(tmp_path)
-    assert found["onecycle"].final.mean == pytest.approx(0.9)
+    assert found["onecycle"].test.mean == pytest.approx(0.9)
     assert (found["onecycle"].factors, found["onecycle"].reach) == ({}, {})
     assert notes[0].startswith("no baseline")
     # A target that is given can be reached without anything to compare with.
@@ -147,7 +147,7 @@ def test_one_seed_has_no_interval_and_it_is_said(tmp_path):
     write(tmp_path, "onecycle", [[0.9, 0.9]])
     found, notes = rows(tmp_path)
     row = found["onecycle"]
-    assert (row.final.std, row.gain.p) == (None, None)
+    assert (row.test.std, row.gain.p) == (None, None)
     assert (row.factors["step"].value, row.factors["step"].low) == (2.0, None)
     assert any(note.startswith("one seed only: no deviation, no interval, no test") for note in notes)
 

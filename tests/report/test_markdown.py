@@ -47,9 +47,9 @@ def test_the_sheet_has_every_number_in_full(out):
     baseline, onecycle = csv.DictReader((out / "report.csv").read_text().splitlines())
     assert (baseline["group"], onecycle["group"], onecycle["baseline"]) == ("baseline", "onecycle", "baseline")
     assert (onecycle["finished"], onecycle["diverged"]) == ("4", "0")
-    assert float(onecycle["target"]) == float(baseline["final_mean"])
+    assert float(onecycle["target"]) == float(baseline["test_accuracy_mean"])
     assert float(onecycle["difference_mean"]) == pytest.approx(
-        float(onecycle["final_mean"]) - float(baseline["final_mean"])
+        float(onecycle["test_accuracy_mean"]) - float(baseline["test_accuracy_mean"])
     )
     assert (
         float(onecycle["factor_step_low"]) < float(onecycle["factor_step_value"]) < float(onecycle["factor_step_high"])

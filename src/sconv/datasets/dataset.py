@@ -95,7 +95,7 @@ class Dataset:
         return self.train.shape
 
     @property
-    def watched(self) -> Split | Stream:
+    def monitored(self) -> Split | Stream:
         """What is evaluated after each epoch: the validation split where there is one, else the test split."""
         return self.test if self.validation is None else self.validation
 

@@ -44,8 +44,11 @@ def overlay(lines: Sequence[Line], x: Sequence[str], y: Sequence[str]) -> Figure
     return figure
 
 
-def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], unit: str) -> Figure:
-    """A point for each seed at what it spent until the target, a bar at the mean; how many never got there in words."""
+def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], title: str) -> Figure:
+    """A point for each seed at what it spent until the target, a bar at the mean; how many never got there in words.
+
+    `title` of the axis says what is spent until what: "steps to the target test accuracy".
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 0.9 + 0.38 * len(groups)), layout="constrained")
@@ -67,7 +70,7 @@ def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], unit: s
     # Room for the words at the end of the longest bar.
     axis.set_xlim(0, furthest * (1.4 if any(None in costs for _, costs in groups) else 1.05))
     axis.margins(y=0.02)
-    axis.set_xlabel(f"{unit} to the target")
+    axis.set_xlabel(title)
     axis.grid(axis="x", alpha=0.3)
     return figure
 

@@ -45,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
         "paths", nargs="*", type=Path, default=[Path("outputs")], help="run folders, or folders of them"
     )
     parser.add_argument("--baseline", help="the group to compare with, as its settings (default: schedule=baseline)")
-    parser.add_argument("--target", type=float, help="test accuracy in (0, 1] to reach (default: the baseline's last)")
+    parser.add_argument(
+        "--target",
+        type=float,
+        help="accuracy in (0, 1] to reach on the validation split, where there is none on the test split "
+        "(default: the baseline's last)",
+    )
     parser.add_argument("--out", type=Path, help="where the files go (default: report/ in what the paths share)")
     parser.add_argument("--no-files", action="store_true", help="only print the table")
     parser.add_argument("--list", action="store_true", help="list runs: status, schedule, accuracy, time")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sconv import checks, runs
-from sconv.report.groups import Group, matching
+from sconv.report.groups import Group, matching, monitored
 from sconv.report.statistics import Difference, Factor, Reach, Spread, difference, factor, first_at_or_above, spread
 
 UNITS = ("step", "epoch", "seconds")
@@ -17,11 +17,14 @@ DEFAULT_BASELINE = "schedule=baseline"
 
 @dataclass(frozen=True)
 class Row:
-    """One group's line. Accuracies are fractions; `seconds` is training without evaluation and compilation."""
+    """One group's line. `test` and `validation` are final accuracies, fractions; `seconds` are of training alone.
+
+    `target`, `reach` and `factors` are about the accuracy by epoch, on the split that the group monitored.
+    """
 
     group: Group
-    final: Spread | None
-    best: Spread | None
+    test: Spread | None
+    validation: Spread | None
     steps: Spread | None
     seconds: Spread | None
     images_per_second: Spread | None
@@ -47,7 +50,8 @@ class Comparison:
 def compare(groups: Sequence[Group], baseline: str | None = None, target: float | None = None) -> Comparison:
     """Compare every group with the baseline (default: schedule=baseline where there is one).
 
-    `target` is a test accuracy in (0, 1]; default: what the baseline ends at, the mean over its seeds.
+    `target` is an accuracy in (0, 1] on the split that was monitored; default: what the baseline ends at there, the
+    mean over its seeds.
     """
     if target is not None:
         target = checks.number("target", target, above=0, at_most=1)
@@ -64,15 +68,15 @@ def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row
     speeds = [_images_per_second(run) for run in finished]
     row = Row(
         group,
-        final=spread([run.summary["final"]["val_accuracy"] for run in finished]),
-        best=spread([run.summary["best"]["val_accuracy"] for run in finished]),
+        test=spread(_accuracies(group, "test")),
+        validation=spread(_accuracies(group, "validation")),
         steps=spread([run.summary["steps"] for run in finished]),
         seconds=spread([run.summary["seconds"]["training"] for run in finished]),
         images_per_second=spread([speed for speed in speeds if speed is not None]),
         baseline=_own_baseline(group, candidates),
     )
     if target is None and row.baseline is not None:
-        target = final_accuracy(row.baseline)
+        target = _monitored_accuracy(row.baseline)
     if target is None:
         return row
     row = replace(row, target=target, reach={unit: _reach(group, unit, target) for unit in UNITS})
@@ -82,26 +86,34 @@ def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row
     return replace(row, factors=factors, gain=_gain(group, candidates))
 
 
-def final_accuracy(group: Group) -> float:
-    """Mean test accuracy that the finished runs of a group end at."""
-    return float(np.mean([run.summary["final"]["val_accuracy"] for run in group.finished]))
+def _accuracies(group: Group, split: str) -> list[float]:
+    """What the finished runs of a group end at on a split; nothing on one that they have not."""
+    found = [runs.accuracy(run.summary, split) for run in group.finished]
+    return [value for value in found if value is not None]
+
+
+def _monitored_accuracy(group: Group) -> float:
+    """Mean accuracy that the finished runs of a group end at, on the split that they monitored."""
+    return float(np.mean(_accuracies(group, group.monitored or "test")))
 
 
 def _own_baseline(group: Group, candidates: Sequence[Group]) -> Group | None:
-    """The baseline on the same data, if possible the same model; of several the best tuned: the one that ends best."""
+    """The baseline on the same data, if possible the same model; of several the best tuned: the one that ends best.
+
+    Best on the split that was monitored: where there is a validation split, the test split has no say in the choice.
+    """
     same = [other for other in candidates if _node(other, "dataset") == _node(group, "dataset") and other.finished]
     same = [other for other in same if _node(other, "model") == _node(group, "model")] or same
-    return max(same, key=final_accuracy, default=None)
+    return max(same, key=_monitored_accuracy, default=None)
 
 
 def _gain(group: Group, candidates: Sequence[Group]) -> Difference | None:
-    """Final accuracy against the best baseline that was trained for as many epochs: an equal budget of images."""
+    """Final test accuracy against the best baseline that was trained for as many epochs: an equal budget of images."""
     equal = [other for other in candidates if other.config.get("epochs") == group.config.get("epochs")]
     rival = _own_baseline(group, equal)
     if rival is None or rival is group or not group.finished:
         return None
-    finals = [[run.summary["final"]["val_accuracy"] for run in one.finished] for one in (group, rival)]
-    return difference(*finals)
+    return difference(*(_accuracies(one, "test") for one in (group, rival)))
 
 
 def _reach(group: Group, unit: str, target: float) -> Reach:
@@ -140,9 +152,8 @@ def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | Non
     for row in rows:
         if row.is_baseline and any(other.baseline is row.group for other in rows):
             what = "given" if target is not None else "the mean this baseline ends at"
-            notes.append(
-                f"* the baseline, {row.group.label}: target {100 * (row.target or 0):.2f} % test accuracy ({what})"
-            )
+            aim = f"{100 * (row.target or 0):.2f} % {row.group.monitored} accuracy"
+            notes.append(f"* the baseline, {row.group.label}: target {aim} ({what})")
     notes += _few_seeds(rows)
     concerned: dict[str, list[str]] = {}
     for row in rows:
@@ -152,12 +163,21 @@ def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | Non
     if any(factor.at_least for row in rows for factor in row.factors.values()):
         notes.append("≥: baseline seeds that never reached the target count with all they spent: a lower bound")
     if any(row.reach for row in rows):
-        notes.append("reached: the first evaluation at or above the target; evaluations are an epoch apart")
-    return notes
+        split = monitored([row.group for row in rows])
+        notes.append(f"reached: the first {split} accuracy at or above the target; evaluations are an epoch apart")
+    return notes + _splits(rows)
+
+
+def _splits(rows: Sequence[Row]) -> list[str]:
+    """Which groups monitored which split, where they did not all monitor the same."""
+    by_split = {split: [row.group.label for row in rows if row.group.monitored == split] for split in runs.SPLITS}
+    if not all(by_split.values()):
+        return []
+    return [f"curves and targets on the {split} split: {'; '.join(labels)}" for split, labels in by_split.items()]
 
 
 def _few_seeds(rows: Sequence[Row]) -> list[str]:
-    fewest = min((row.final.n for row in rows if row.final), default=0)
+    fewest = min((row.test.n for row in rows if row.test), default=0)
     if fewest == 1:
         return ["one seed only: no deviation, no interval, no test. Give at least 3 seeds, better 5: seed=range(5)"]
     return ["two seeds: too few for a bootstrap interval, which needs 3"] if fewest == 2 else []

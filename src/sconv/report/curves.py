@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sconv import runs
-from sconv.report.groups import Group
+from sconv.report.groups import Group, monitored
 
-METRICS = {"val_accuracy": "test accuracy", "val_loss": "test loss", "loss": "training loss"}
+METRICS = ("val_accuracy", "val_loss", "loss")
 AXES = ("step", "epoch", "seconds")
 POINTS = 250  # of a line on the page: its kinks stay visible, and a hundred runs stay a small file
 
@@ -18,7 +19,6 @@ POINTS = 250  # of a line on the page: its kinks stay visible, and a hundred run
 class Curves:
     """One group's finished runs. Every array has a row a seed and a column an epoch; seconds are of training."""
 
-    label: str
     seeds: tuple[int, ...]
     step: np.ndarray
     epoch: np.ndarray
@@ -39,6 +39,18 @@ class Curves:
         return replace(self, **axes, metrics={name: rows[:, kept] for name, rows in self.metrics.items()})
 
 
+def titles(groups: Sequence[Group]) -> dict[str, str]:
+    """What to call each of METRICS in a picture of `groups`."""
+    split = monitored(groups)
+    return {"val_accuracy": f"{split} accuracy", "val_loss": f"{split} loss", "loss": "training loss"}
+
+
+def labels(groups: Sequence[Group]) -> list[str]:
+    """What to call the line of each group: where not all monitored the same split, with that split."""
+    mixed = len({group.monitored for group in groups} - {None}) > 1
+    return [f"{group.label} ({group.monitored})" if mixed and group.monitored else group.label for group in groups]
+
+
 def of(group: Group) -> Curves | None:
     """The curves of a group; None where nothing finished."""
     finished = group.finished
@@ -52,7 +64,7 @@ def of(group: Group) -> Curves | None:
 
     seeds = tuple(int(run.summary["seed"]) for run in finished)
     metrics = {name: rows(name) for name in METRICS}
-    return Curves(group.label, seeds, rows("step"), rows("epoch"), rows("seconds"), metrics)
+    return Curves(seeds, rows("step"), rows("epoch"), rows("seconds"), metrics)
 
 
 def schedule(group: Group) -> dict[str, np.ndarray] | None:

@@ -35,6 +35,11 @@ class Group:
         return [run for run in self.runs if run.summary["status"] == "diverged"]
 
     @property
+    def monitored(self) -> str | None:
+        """The split that accuracies by epoch are of, "validation" or "test"; None where no run got as far."""
+        return next((run.summary["monitored"] for run in self.runs if "monitored" in run.summary), None)
+
+    @property
     def statuses(self) -> Counter[str]:
         return Counter(run.summary["status"] for run in self.runs)
 
@@ -101,6 +106,12 @@ def settings(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
     return [(name, [str(config.get(name, "-")) for config in configs]) for name in differing(configs)]
 
 
+def monitored(groups: Sequence[Group]) -> str:
+    """What the accuracies of `groups` by epoch are of: "validation", "test", or "validation or test" where they mix."""
+    found = {group.monitored for group in groups}
+    return " or ".join(split for split in runs.SPLITS if split in found) or "test"
+
+
 def matching(groups: Sequence[Group], wanted: str) -> list[Group]:
     """The groups that `wanted` names: `schedule=baseline`, several settings with blanks between, or a whole label."""
     labelled = [group for group in groups if group.label == wanted]
@@ -158,6 +169,8 @@ def _mixtures(group: Group) -> list[str]:
     for what in ("device", "versions", "git_commit"):
         if len({json.dumps(run.summary.get(what), sort_keys=True) for run in group.runs}) > 1:
             notes.append(f"{group.label}: its runs differ in {what.replace('_', ' ')}")
+    if len({run.summary["monitored"] for run in group.runs if "monitored" in run.summary}) > 1:
+        notes.append(f"{group.label}: some of its runs monitored the validation split, some the test split")
     return notes
 
 

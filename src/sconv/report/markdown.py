@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     """Write report.md, its pictures and report.csv into `out`; returns the paths of the two."""
     pictures = _pictures(comparison.rows, out)
     groups = [row.group for row in comparison.rows]
-    cells = [[cell(row) for cell in wording.EVERYTHING.values()] for row in comparison.rows]
-    parts = ["# Comparison of runs", _table(list(wording.EVERYTHING), cells)]
+    columns = wording.filled(wording.EVERYTHING, comparison.rows)
+    cells = [[cell(row) for cell in columns.values()] for row in comparison.rows]
+    parts = ["# Comparison of runs", _table(list(columns), cells)]
     parts.append("\n".join(f"- {_plain(note)}" for note in comparison.notes))
     parts += [f"![{title}]({name})" for title, name in pictures]
     differences = settings(groups)
@@ -42,14 +43,17 @@ def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
     names = [name for name in ("learning rate", "momentum") if any(name in line.y for line in plans)]
     if names:
         figures["schedules.png"] = ("learning rate and momentum", plots.overlay(plans, ["steps"], names))
-    drawn = [_curves(group) for group in groups]
+    titles, labels = curves.titles(groups), curves.labels(groups)
+    drawn = [_curves(group, label, titles) for group, label in zip(groups, labels, strict=True)]
     if any(line.y for line in drawn):
         axes = ["steps", "seconds of training"]
-        names = list(curves.METRICS.values())
-        figures["curves.png"] = ("accuracy and loss, mean ± std over seeds", plots.overlay(drawn, axes, names))
-    reach = [(row.group.label, row.reach["step"].costs) for row in rows if row.reach and row.reach["step"].costs]
+        title = f"{titles['val_accuracy']} and loss, mean ± std over seeds"
+        figures["curves.png"] = (title, plots.overlay(drawn, axes, list(titles.values())))
+    costs = [row.reach["step"].costs if row.reach else () for row in rows]
+    reach = [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]
     if reach:
-        figures["time_to_target.png"] = ("steps to the target accuracy", plots.time_to_target(reach, "steps"))
+        title = f"steps to the target {titles['val_accuracy']}"
+        figures["time_to_target.png"] = (title, plots.time_to_target(reach, title))
     for name, (_, figure) in figures.items():
         plots.save(figure, out / name)
     return [(title, name) for name, (title, _) in figures.items()]
@@ -65,15 +69,15 @@ def _plan(group: Group) -> plots.Line:
     return plots.Line(group.label, {"steps": plan["step"]}, shown)
 
 
-def _curves(group: Group) -> plots.Line:
+def _curves(group: Group, label: str, titles: Mapping[str, str]) -> plots.Line:
     runs = curves.of(group)
     if runs is None:
-        return plots.Line(group.label, {}, {})
-    bands = {title: runs.band(metric) for metric, title in curves.METRICS.items()}
+        return plots.Line(label, {}, {})
+    bands = {title: runs.band(metric) for metric, title in titles.items()}
     x = {"steps": runs.step.mean(axis=0), "seconds of training": runs.seconds.mean(axis=0)}
     means = {title: mean for title, (mean, _) in bands.items()}
     deviations = {title: deviation for title, (_, deviation) in bands.items() if len(runs.seeds) > 1}
-    return plots.Line(group.label, x, means, deviations)
+    return plots.Line(label, x, means, deviations)
 
 
 def _sheet(rows: Sequence[Row], out: Path) -> Path:
@@ -89,9 +93,11 @@ def _sheet(rows: Sequence[Row], out: Path) -> Path:
 def _record(row: Row) -> dict[str, Any]:
     """A group as one flat record: every number in full, accuracies as fractions, an empty cell where there is none."""
     record: dict[str, Any] = {"group": row.group.label, "baseline": row.baseline.label if row.baseline else None}
+    record["monitored"] = row.group.monitored
     record |= {status: row.group.statuses[status] for status in STATUSES}
-    for name in ("final", "best", "steps", "seconds", "images_per_second"):
-        value = getattr(row, name)
+    accuracies = {"test_accuracy": row.test, "validation_accuracy": row.validation}
+    costs = {name: getattr(row, name) for name in ("steps", "seconds", "images_per_second")}
+    for name, value in (accuracies | costs).items():
         record |= {f"{name}_mean": value and value.mean, f"{name}_std": value and value.std}
     record["target"] = row.target
     for unit in UNITS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,9 @@ PLAN = {"learning_rate": "learning rate", "momentum": "momentum"}
 def write(comparison: Comparison, out: Path) -> Path:
     """Write report.html into `out`; returns its path."""
     groups = [row.group for row in comparison.rows]
-    figures = _figures(groups)
+    columns, titles = wording.filled(wording.EVERYTHING, comparison.rows), curves.titles(groups)
+    labels = curves.labels(groups)
+    figures = _figures(groups, labels)
     # Bokeh's own bundle, out of the installed package: the page asks no server for anything.
     library = Resources(mode="inline", components=["bokeh"], log_level="error").render_js() if figures else ""
     script, places = components(figures) if figures else ("", {})
@@ -31,10 +33,11 @@ def write(comparison: Comparison, out: Path) -> Path:
     page = environment.get_template("page.html").render(
         library=library,
         script=script,
-        charts=[(name, {**curves.METRICS, **PLAN}[name], places[name]) for name in figures],
-        groups=[(group.label, *plots.stroke(number)) for number, group in enumerate(groups)],
-        headings=list(wording.EVERYTHING),
-        rows=[[cell(row) for cell in wording.EVERYTHING.values()] for row in comparison.rows],
+        charts=[(name, {**titles, **PLAN}[name], places[name]) for name in figures],
+        groups=[(label, *plots.stroke(number)) for number, label in enumerate(labels)],
+        labels=[group.label for group in groups],
+        headings=list(columns),
+        rows=[[cell(row) for cell in columns.values()] for row in comparison.rows],
         settings=settings(groups),
         notes=comparison.notes,
     )
@@ -43,15 +46,15 @@ def write(comparison: Comparison, out: Path) -> Path:
     return path
 
 
-def _figures(groups: Sequence[Group]) -> dict[str, figure]:
+def _figures(groups: Sequence[Group], labels: Sequence[str]) -> dict[str, figure]:
     drawn = [curves.of(group) for group in groups]
     plans = [curves.schedule(group) for group in groups]
     figures = {name: _empty() for name in (*curves.METRICS, *PLAN)}
-    for number, (group, runs, plan) in enumerate(zip(groups, drawn, plans, strict=True)):
+    for number, (group, label, runs, plan) in enumerate(zip(groups, labels, drawn, plans, strict=True)):
         if runs is not None:
-            _draw_metrics(figures, number, runs)
+            _draw_metrics(figures, number, label, curves.titles([group]), runs)
         if plan is not None:
-            _draw_plan(figures, number, group.label, _timed(curves.thinned(plan), runs))
+            _draw_plan(figures, number, label, _timed(curves.thinned(plan), runs))
     return {name: chart for name, chart in figures.items() if chart.renderers}
 
 
@@ -67,12 +70,14 @@ def _empty() -> figure:
     return chart
 
 
-def _draw_metrics(figures: dict[str, figure], number: int, runs: curves.Curves) -> None:
+def _draw_metrics(
+    figures: dict[str, figure], number: int, label: str, titles: Mapping[str, str], runs: curves.Curves
+) -> None:
     """Of each metric the mean with a point an epoch; of several seeds a band of one deviation, and their own lines."""
     runs = runs.thinned()
     means, seeds = _means(runs), _seeds(runs)
     (colour, dash), name = plots.stroke(number), f"group{number}"
-    for metric in curves.METRICS:
+    for metric, title in titles.items():
         chart, text = figures[metric], f"@{metric}{{0.0000}}"
         if seeds is not None:
             band = (f"{metric}_lower", f"{metric}_upper")
@@ -82,7 +87,7 @@ def _draw_metrics(figures: dict[str, figure], number: int, runs: curves.Curves) 
             text += f" ± @{metric}_deviation{{0.0000}} (n={len(runs.seeds)})"
         chart.line("step", metric, source=means, line_color=colour, line_dash=dash, line_width=2, name=name)
         points = chart.scatter("step", metric, source=means, size=6, color=colour, name=name)
-        tips = [("group", _literal(runs.label)), ("mean", text), ("epoch", "@epoch"), *_CLOCK]
+        tips = [("group", _literal(label)), (title, text), ("epoch", "@epoch"), *_CLOCK]
         chart.add_tools(HoverTool(renderers=[points], tooltips=tips, visible=False))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console, Group, JustifyMethod
 from rich.table import Table
@@ -11,20 +11,23 @@ from rich.text import Text
 from sconv import runs
 from sconv.report import wording
 from sconv.report.comparison import Comparison, Row
-from sconv.report.groups import differing, flat
+from sconv.report.groups import differing, flat, monitored
 
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print what each group ends at, how fast it gets there and what it gains, and what one has to know to read it."""
     rows = comparison.rows
-    console.print(_table("What each group ends at (mean ± std over seeds)", wording.OUTCOME, rows))
+    console.print(
+        _table("What each group ends at (mean ± std over seeds)", wording.filled(wording.OUTCOME, rows), rows)
+    )
     if any(row.reach for row in rows):
         # The seconds' factor is in the files; on 80 columns the steps' must do.
         columns = {name: cell for name, cell in wording.SPEED.items() if name != "factor (seconds)"}
-        console.print(_table("To the target accuracy", columns, rows))
+        split = monitored([row.group for row in rows])
+        console.print(_table(f"To the target {split} accuracy", columns, rows))
     rivals = [row for row in rows if row.gain]
     if rivals:
-        console.print(_table("Final accuracy less the baseline's, at equal epochs", wording.GAIN, rivals))
+        console.print(_table("Final test accuracy less the baseline's, at equal epochs", wording.GAIN, rivals))
     for note in comparison.notes:
         console.print(Text(f"· {note}"), soft_wrap=not console.is_terminal)
 
@@ -43,17 +46,23 @@ def _table(title: str, columns: Mapping[str, Callable[[Row], str]], rows: Sequen
     return Group(Text(title, style="italic"), table, Text())
 
 
-def listing(found: Iterable[runs.Run], console: Console) -> None:
-    """A line a run: status, schedule, test accuracy, seconds of training, when it began, directory."""
-    line = "{:<12}{:<18}{:>10}{:>10}  {:<16}  {}".format
-    console.print(line("status", "schedule", "test acc %", "seconds", "began", "run"), style="bold", soft_wrap=True)
+def listing(found: Sequence[runs.Run], console: Console) -> None:
+    """A line a run: status, schedule, accuracies, seconds of training, when it began, directory.
+
+    Validation accuracies have a column where there are any.
+    """
+    splits = runs.splits([run.summary for run in found])
+    line = ("{:<12}{:<18}" + len(splits) * "{:>12}" + "{:>10}  {:<16}  {}").format
+    names = {"validation": "val acc %", "test": "test acc %"}
+    headings = ("status", "schedule", *(names[split] for split in splits), "seconds", "began", "run")
+    console.print(line(*headings), style="bold", soft_wrap=True)
     for run in found:
-        accuracy = (run.summary.get("final") or {}).get("val_accuracy")
+        accuracies = [runs.accuracy(run.summary, split) for split in splits]
         seconds = (run.summary.get("seconds") or {}).get("training")
         cells = (
             run.summary["status"],
             run.choices.get("schedule", wording.NOTHING),
-            wording.NOTHING if accuracy is None else f"{100 * accuracy:.2f}",
+            *(wording.NOTHING if accuracy is None else f"{100 * accuracy:.2f}" for accuracy in accuracies),
             wording.NOTHING if seconds is None else f"{seconds:.1f}",
             str(run.summary.get("started", ""))[:16].replace("T", " "),
             run.directory,
@@ -74,14 +83,15 @@ def pair(first: runs.Run, second: runs.Run, console: Console) -> None:
     if not differing(configs):
         table.add_row("configuration", "the same", "the same")
     table.add_row()
-    metrics = [_metrics(run) for run in (first, second)]
+    splits = runs.splits([first.summary, second.summary])
+    metrics = [_metrics(run, splits) for run in (first, second)]
     for name in metrics[0]:
         table.add_row(name, *(Text(cells[name]) for cells in metrics))
     console.print(table)
 
 
-def _metrics(run: runs.Run) -> dict[str, str]:
-    final, best, seconds = (run.summary.get(name) or {} for name in ("final", "best", "seconds"))
+def _metrics(run: runs.Run, splits: Sequence[str]) -> dict[str, str]:
+    final, seconds = (run.summary.get(name) or {} for name in ("final", "seconds"))
 
     def cell(values: Mapping[str, float], name: str, digits: int) -> str:
         value = values.get(name)
@@ -89,9 +99,11 @@ def _metrics(run: runs.Run) -> dict[str, str]:
 
     return {
         "status": run.summary["status"],
-        "test accuracy": cell(final, "val_accuracy", 4),
-        "best test accuracy": cell(best, "val_accuracy", 4),
-        "test loss": cell(final, "val_loss", 4),
+        **{
+            f"{split} {name}": cell(runs.result(run.summary, split), name, 4)
+            for name in ("accuracy", "loss")
+            for split in splits
+        },
         "training loss": cell(final, "loss", 4),
         "steps": str(run.summary.get("steps", wording.NOTHING)),
         "training seconds": cell(seconds, "training", 1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from sconv.report.comparison import Row
 from sconv.report.groups import Group
@@ -13,8 +13,8 @@ NOTHING = "-"
 OUTCOME: dict[str, Callable[[Row], str]] = {
     "group": lambda row: row.group.label + (" *" if row.is_baseline else ""),
     "runs": lambda row: counts(row.group),
-    "final acc %": lambda row: percent(row.final),
-    "best acc %": lambda row: percent(row.best),
+    "val acc %": lambda row: percent(row.validation),
+    "test acc %": lambda row: percent(row.test),
     "steps": lambda row: amount(row.steps),
     "seconds": lambda row: amount(row.seconds),
     "images/s": lambda row: amount(row.images_per_second, deviation=False),
@@ -38,14 +38,14 @@ GAIN: dict[str, Callable[[Row], str]] = {
 EVERYTHING: dict[str, Callable[[Row], str]] = {
     "group": OUTCOME["group"],
     "runs": OUTCOME["runs"],
-    "final acc %": OUTCOME["final acc %"],
+    "val acc %": OUTCOME["val acc %"],
+    "test acc %": OUTCOME["test acc %"],
     "factor (steps)": SPEED["factor (steps)"],
     "factor (seconds)": SPEED["factor (seconds)"],
     "reached": SPEED["reached"],
     "steps to target": SPEED["steps"],
     "epochs to target": SPEED["epochs"],
     "seconds to target": SPEED["seconds"],
-    "best acc %": OUTCOME["best acc %"],
     "steps": OUTCOME["steps"],
     "seconds": OUTCOME["seconds"],
     "images/s": OUTCOME["images/s"],
@@ -53,6 +53,12 @@ EVERYTHING: dict[str, Callable[[Row], str]] = {
     "95 % interval": GAIN["95 % interval"],
     "p (Welch)": GAIN["p (Welch)"],
 }
+
+
+def filled(columns: Mapping[str, Callable[[Row], str]], rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
+    """The columns without that of validation, where no group has such a split."""
+    held_out = any(row.validation for row in rows)
+    return {name: cell for name, cell in columns.items() if held_out or name != "val acc %"}
 
 
 def percent(spread: Spread | None) -> str:

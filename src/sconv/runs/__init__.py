@@ -3,7 +3,7 @@
 summary.json   status, metrics, steps, seconds, seed, versions, device, the resolved schedule
 epochs.csv     one row an epoch
 steps.csv      one row an optimizer update
-train/ validation/ and the directory itself: TensorBoard events
+train/ validation/ test/ and the directory itself: TensorBoard events
 model.keras    the trained model
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
 .hydra/        the configuration, as Hydra wrote it
@@ -27,27 +27,33 @@ from sconv.runs.reading import (
     read_steps,
     read_summary,
 )
+from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
 from sconv.runs.writing import RunWriter, note_error, write_schedule
 
 __all__ = [
     "EPOCH_COLUMNS",
     "SCHEDULE_COLUMNS",
+    "SPLITS",
     "STATUSES",
     "STEP_COLUMNS",
     "BrokenRun",
     "Run",
     "RunWriter",
+    "accuracy",
     "alive",
     "begun",
     "find",
     "git_commit",
     "killed",
+    "monitored",
     "note_error",
     "read",
     "read_facts",
     "read_schedule",
     "read_steps",
     "read_summary",
+    "result",
+    "splits",
     "versions",
     "write_schedule",
 ]

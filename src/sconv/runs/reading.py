@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sconv import checks
+from sconv.runs import results
 
 STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
 SCHEDULE_COLUMNS = ("step", "epoch", "phase", "learning_rate", "momentum")
@@ -22,8 +23,13 @@ EPOCH_COLUMNS = ("epoch", "step", "seconds", "loss", "accuracy", "val_loss", "va
 
 
 def read_summary(directory: Path) -> dict[str, Any]:
-    """The summary of a run directory."""
-    return json.loads((directory / "summary.json").read_text())
+    """The summary of a run directory, `monitored` and `test` also where it was written before there were any."""
+    summary = json.loads((directory / "summary.json").read_text())
+    path = directory / ".hydra" / "config.yaml"
+    older = isinstance(summary, dict) and summary.get("final") and "monitored" not in summary
+    if not older or not path.is_file():
+        return summary
+    return results.completed(summary, (_yaml(path).get("dataset") or {}).get("validation"))
 
 
 def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
@@ -151,9 +157,9 @@ def _columns(path: Path, complete: bool) -> dict[str, np.ndarray]:
 
 
 def _check_finished(summary: Mapping[str, Any], epochs: Mapping[str, np.ndarray]) -> None:
-    accuracies = [(summary.get(which) or {}).get("val_accuracy") for which in ("final", "best")]
-    if not all(isinstance(value, (int, float)) for value in accuracies):
-        raise BrokenRun("summary.json: finished without a test accuracy")
+    for split in {"test", summary.get("monitored", "test")}:
+        if not isinstance(results.accuracy(summary, split), (int, float)):
+            raise BrokenRun(f"summary.json: finished without a {split} accuracy")
     if not np.isfinite([*epochs["step"], *epochs["seconds"], *epochs["val_accuracy"]]).all() or not len(epochs["step"]):
         raise BrokenRun("epochs.csv: finished, but epochs are missing")
     numbers = (summary["steps"], summary["seconds"]["training"], summary["seed"])

@@ -79,19 +79,23 @@ class RunWriter:
         for number in range(len(rates)):
             self._scalars("train", first + number, {tag: values[number] for tag, values in series.items()}, now)
 
-    def epoch(self, epoch: int, step: int, seconds: float, metrics: Mapping[str, float]) -> None:
-        """Add one finished epoch (counted from 1) that ended after `step` updates."""
+    def epoch(
+        self, epoch: int, step: int, seconds: float, metrics: Mapping[str, float], monitored: str = "test"
+    ) -> None:
+        """Add one finished epoch (counted from 1) that ended after `step` updates; val_ metrics are of `monitored`."""
         values = {"epoch": epoch, "step": step, "seconds": round(seconds, 3), **metrics}
         with open(self.directory / "epochs.csv", "a", newline="") as file:
             csv.writer(file).writerow([_short(values.get(column, "")) for column in EPOCH_COLUMNS])
-        for name, prefix in (("train", ""), ("validation", "val_")):
-            kept = {
-                f"epoch_{metric.removeprefix('val_')}": value
-                for metric, value in metrics.items()
-                if metric.startswith("val_") == bool(prefix)
-            }
-            self._scalars(name, epoch, kept, time.time())
+        for name, evaluated in (("train", False), (monitored, True)):
+            kept = {metric: value for metric, value in metrics.items() if metric.startswith("val_") == evaluated}
+            tagged = {f"epoch_{metric.removeprefix('val_')}": value for metric, value in kept.items()}
+            self._scalars(name, epoch, tagged, time.time())
             self._writer(name).flush()
+
+    def test(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Add the numbers on a test split that was not monitored, evaluated after so many epochs."""
+        self.record(test=metrics)
+        self._scalars("test", epoch, {f"epoch_{name}": value for name, value in metrics.items()}, time.time())
 
     def table(self, name: str, columns: Mapping[str, Iterable[Any]]) -> None:
         """Write columns of equal length as a CSV file."""
@@ -115,15 +119,16 @@ class RunWriter:
         summary = Summary(value=[Summary.Value(tag=name, image=image)])
         self._writer("").add_event(Event(wall_time=time.time(), step=0, summary=summary))
 
-    def hparams(self, knobs: Mapping[str, Any]) -> None:
-        """Enter the run into TensorBoard's HParams tab."""
+    def hparams(self, knobs: Mapping[str, Any], monitored: str = "test") -> None:
+        """Enter the run into TensorBoard's HParams tab, with what it reaches on the test and the monitored split."""
         from tensorboard.plugins.hparams import api as hp
         from tensorboard.plugins.hparams import summary as hparams
 
         cells = {name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in knobs.items()}
         metrics = [
-            hp.Metric("epoch_accuracy", group="validation", display_name="test accuracy"),
-            hp.Metric("epoch_loss", group="validation", display_name="test loss"),
+            hp.Metric(f"epoch_{name}", group=split, display_name=f"{split} {name}")
+            for split in dict.fromkeys(("test", monitored))
+            for name in ("accuracy", "loss")
         ]
         experiment = hp.hparams_config_pb(hparams=[hp.HParam(name) for name in cells], metrics=metrics)
         self._summary_event(experiment)

@@ -108,9 +108,13 @@ def test_a_sweep_tells_both(run, tmp_path, capsys):
     assert capsys.readouterr().out == f"#0: finished; val acc {monitored:.4f}; test acc {right:.4f}\n"
 
 
-def test_the_report_of_a_real_run(run, capsys):
+def test_the_report_of_a_real_run(run, tmp_path, capsys):
     directory, _, monitored, right = run
-    assert main(["--list", str(directory)]) == 0
+    # Trained without Hydra, it has no .hydra of its own.
+    fabricate.run(tmp_path, [0.5], test=0.5)
+    for name in ("summary.json", "epochs.csv"):
+        shutil.copy(directory / name, tmp_path / name)
+    assert main(["--list", str(tmp_path)]) == 0
     heading, row = capsys.readouterr().out.splitlines()
     assert heading.split()[2:8] == ["val", "acc", "%", "test", "acc", "%"]
     assert row.split()[2:4] == [f"{100 * monitored:.2f}", f"{100 * right:.2f}"]

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sconv import runs
+
 HERE = Path(__file__).resolve().parent
 RULES = ("valley", "steep", "minimum", "slide", "smith")
 # Overrides that make the pair, and the grid over a decade and more that holds its best lr.
@@ -67,7 +69,7 @@ def main() -> None:
                 _sconv("-m", *common, f"lr_max={','.join(todo)}", *into)
             for (source, _), rate in zip(wanted, rates, strict=True):
                 if _done(folder / rate):
-                    summary = json.loads((folder / rate / "summary.json").read_text())
+                    summary = runs.read_summary(folder / rate)
                     rows.append((pair, seed, source, float(rate), _accuracy(summary), summary["status"]))
                 else:
                     print(f"missing: {pair}, seed {seed}, {source} lr {rate}", file=sys.stderr)
@@ -117,7 +119,7 @@ def _sconv(*arguments: str) -> None:
 
 def _accuracy(summary: dict) -> float:
     """On the test data at the end; a run that diverged classifies no better than a guess."""
-    return 0.1 if summary["status"] == "diverged" else summary["final"]["val_accuracy"]
+    return 0.1 if summary["status"] == "diverged" else summary["test"]["accuracy"]
 
 
 def _table(rows: list[tuple]) -> str:

@@ -17,9 +17,8 @@ from sconv.report.groups import differing, flat, monitored
 def show(comparison: Comparison, console: Console) -> None:
     """Print what each group ends at, how fast it gets there and what it gains, and what one has to know to read it."""
     rows = comparison.rows
-    console.print(
-        _table("What each group ends at (mean ± std over seeds)", wording.filled(wording.OUTCOME, rows), rows)
-    )
+    outcome = wording.filled(wording.OUTCOME, rows)
+    console.print(_table("What each group ends at (mean ± std over seeds)", outcome, rows))
     if any(row.reach for row in rows):
         # The seconds' factor is in the files; on 80 columns the steps' must do.
         columns = {name: cell for name, cell in wording.SPEED.items() if name != "factor (seconds)"}

@@ -144,24 +144,6 @@ def test_labels_take_the_form_the_loss_takes():
     assert contracts.label_depth(model(units=1), keras.losses.BinaryCrossentropy()) is None
 
 
-def test_another_target_leaves_the_replaced_options_settings_behind(monkeypatch):
-    monkeypatch.syspath_prepend(PACKAGE)
-    cfg = OmegaConf.create(
-        {
-            "seed": 0,
-            "model": {"_target_": "my_package.net.build", "scale": 0.1, "width": 3, "depth": 5},
-            "optimizer": {"_target_": "keras.optimizers.Lion", "learning_rate": 0.1, "momentum": 0.9},
-            "loss": {"_target_": "keras.losses.MeanSquaredError", "from_logits": False},
-        }
-    )
-    callables.drop_leftovers(
-        cfg, ["model._target_=my_package.net.build", "+model.depth=5", "optimizer._target_=keras.optimizers.Lion"]
-    )
-    assert list(cfg.model) == ["_target_", "width", "depth"]
-    assert list(cfg.optimizer) == ["_target_", "learning_rate"]
-    assert list(cfg.loss) == ["_target_", "from_logits"]
-
-
 def settings(**values):
     return OmegaConf.create({"classes": None, "train_size": None, "validation": None, **values})
 

@@ -20,10 +20,10 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rich.console import Console
 
-from sconv import callables, checks, complaints, config, launchers, runs, sweeps
+from sconv import checks, complaints, config, launchers, leftovers, runs, sweeps
 
 log = logging.getLogger("sconv")
 
@@ -58,8 +58,9 @@ def job(cfg: DictConfig) -> None:
 def _carry_out(cfg: DictConfig, hydra_config: HydraConf, in_sweep: bool) -> _Failure | None:
     """Do what `job` is for; what goes wrong is returned, and left in the run directory."""
     try:
+        leftovers.drop(cfg, hydra_config)
+        _name_choices(cfg, hydra_config)
         config.judge(cfg, in_sweep)
-        callables.drop_leftovers(cfg, hydra_config.overrides.task)
         if in_sweep and (before := sweeps.finished_before(cfg)):
             print(f"finished before: {before.name}")
         else:
@@ -70,6 +71,15 @@ def _carry_out(cfg: DictConfig, hydra_config: HydraConf, in_sweep: bool) -> _Fai
         runs.note_error(Path(hydra_config.runtime.output_dir), complaints.line(error, settings))
         return error, settings
     return None
+
+
+def _name_choices(cfg: DictConfig, hydra_config: HydraConf) -> None:
+    """Have each group go by its function where no option was chosen, as by a run's own config.yaml."""
+    plain = cast(complaints.Settings, OmegaConf.to_container(cfg, resolve=False))
+    named = {group: part["_target_"] for group, part in plain.items() if isinstance(part, dict) and "_target_" in part}
+    node = cast(DictConfig, hydra_config)
+    with read_write(node), open_dict(node):
+        node.runtime.choices = {**named, **node.runtime.choices}
 
 
 def main() -> None:

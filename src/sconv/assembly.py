@@ -39,7 +39,7 @@ def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
         checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
     if wants_lr_max(cfg):
         judge_range_test(cfg)
-    devices.hold_threads(cfg.device.threads)
+    devices.hold_threads(OmegaConf.select(cfg, "device.threads"))
     with devices.quiet_start():  # some datasets come through TensorFlow
         dataset = contracts.load_dataset(cfg.dataset)
     parts = OmegaConf.select(cfg, "optimizer.gradient_accumulation_steps") or 1

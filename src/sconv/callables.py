@@ -6,34 +6,15 @@ import inspect
 import pkgutil
 import sys
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
-from sconv import checks, devices
+from sconv import checks
 
 # Settings of any dataset, which its loader need not know.
 PARTS = ("classes", "train_size", "validation")
-
-
-def drop_leftovers(cfg: DictConfig, overrides: Sequence[str]) -> None:
-    """Where the command line gives a group another `_target_`, take out the option's settings that it does not have.
-
-    `model._target_=my_package.net.build` would else be called with the settings of the model it replaces. What the
-    command line gives itself stays, to be refused where it is not known.
-    """
-    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
-    for group in map(str, cfg):
-        if f"{group}._target_" in given:
-            settings = cfg[group]
-            with devices.quiet_start():  # the module may import TensorFlow
-                known = {*parameters(group, settings._target_), *PARTS, "_target_"}
-            with open_dict(settings):
-                for key in [str(key) for key in settings]:
-                    if key not in known and f"{group}.{key}" not in given:
-                        del settings[key]
 
 
 def check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None:

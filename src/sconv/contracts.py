@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import re
-import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +26,22 @@ def load_dataset(settings: DictConfig) -> Dataset:
     """Call `_target_` with the other settings, judge what it returns, and select the part asked for.
 
     `classes`, `train_size` and `validation` hold for any dataset; a loader that has a parameter of that name and can
-    make a given number itself gets the number. Raises SettingError, SettingTypeError, or what the loader raises.
+    make a given number itself gets the number. An option may tell by `_examples_` how many there are to train on, of
+    all of them. Raises SettingError, SettingTypeError, or what the loader raises.
     """
     if missing := [str(name) for name in settings if OmegaConf.is_missing(settings, name)]:
         raise checks.SettingError(f"dataset.{missing[0]}: got nothing, expected dataset.{missing[0]}=...")
     values = OmegaConf.to_container(settings, resolve=True)
     assert isinstance(values, dict)
+    told = values.pop("_examples_", None)
     part: dict[str, Any] = {name: values[name] for name in callables.PARTS if name in values}
     own = callables.parameters("dataset", settings._target_)
     theirs = [name for name, value in part.items() if type(value) is int and name in own]
     kept = {name: value for name, value in values.items() if name not in callables.PARTS or name in theirs}
     left = {name: value for name, value in part.items() if name not in theirs}
     loaded = _loaded(OmegaConf.to_yaml(kept))
+    if told not in (None, len(loaded.train)):
+        log.warning("dataset._examples_: got %s, but %s has %s", told, loaded.name, len(loaded.train))
     try:
         dataset = select(loaded, **left)
     except checks.UserError as error:
@@ -59,19 +62,18 @@ def _loaded(settings: str) -> Dataset:
 
 
 def training_size(settings: DictConfig) -> int:
-    """How many training examples `load_dataset` would leave; not loaded where the loader's module tells TRAIN_SIZE.
+    """How many training examples `load_dataset` would leave; not loaded where `_examples_` tells all of them.
 
     Raises what `load_dataset` raises.
     """
-    function = callables.function("dataset", settings._target_)
-    told = vars(sys.modules[function.__module__]).get("TRAIN_SIZE")
-    if "train_size" in callables.parameters("dataset", settings._target_) and settings.train_size is not None:
-        told = settings.train_size
-    elif told is not None and settings.train_size is not None:
-        told = min(told, checks.integer("dataset.train_size", settings.train_size))
-    if told is None or settings.classes is not None or settings.validation is not None:
+    there, wanted = OmegaConf.select(settings, "_examples_"), settings.train_size
+    if wanted is not None and "train_size" in callables.parameters("dataset", settings._target_):
+        there = wanted
+    elif wanted is not None and there is not None:
+        there = min(there, checks.integer("dataset.train_size", wanted))
+    if there is None or settings.classes is not None or settings.validation is not None:
         return len(load_dataset(settings).train)
-    return int(told)
+    return int(there)
 
 
 def build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> keras.Model:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from sconv.datasets import keras_cache
 from sconv.datasets.dataset import Dataset
 
-TRAIN_SIZE = 50_000
-
 FILE = "cifar-10-batches-py-target_archive (which is cifar-10-python.tar.gz, renamed)"
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from sconv.datasets import keras_cache
 from sconv.datasets.dataset import Dataset
 
-TRAIN_SIZE = 50_000
-
 FILE = "cifar-100-python-target_archive (which is cifar-100-python.tar.gz, renamed)"
 # In the order of their labels, which is that of the alphabet.
 CLASS_NAMES = tuple(

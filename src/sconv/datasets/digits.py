@@ -7,7 +7,7 @@ import numpy as np
 from sconv.datasets.dataset import Dataset, Split
 from sconv.datasets.parts import hold_out
 
-TRAIN_SIZE, TEST_SHARE = 1438, 0.2
+TEST_SHARE = 0.2
 
 
 def load() -> Dataset:

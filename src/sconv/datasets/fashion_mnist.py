@@ -5,7 +5,6 @@ from __future__ import annotations
 from sconv.datasets import keras_cache
 from sconv.datasets.dataset import Dataset
 
-TRAIN_SIZE = 60_000
 FILES = (
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",

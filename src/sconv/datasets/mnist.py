@@ -5,8 +5,6 @@ from __future__ import annotations
 from sconv.datasets import keras_cache
 from sconv.datasets.dataset import Dataset
 
-TRAIN_SIZE = 60_000
-
 
 def load() -> Dataset:
     """Load 60,000 train and 10,000 test images: uint8 [count, 28, 28, 1] with int64 labels [count].

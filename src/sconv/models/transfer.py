@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 
 import keras
@@ -14,6 +13,33 @@ from sconv.models import image_shape
 
 # The name of the backbone's layer in the model, for a learning rate of its own.
 BACKBONE = "backbone"
+
+_APPS = keras.applications
+# What `preprocess_input` of each family makes of an image: scale * image + offset, and whether blue then comes first.
+_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet, from 0 to 1
+_SIGNED = (1 / 127.5, -1.0, False)
+_STANDARD = ((1 / (255 * _STD)).tolist(), (-_MEAN / _STD).tolist(), False)
+_CAFFE = (1.0, [-123.68, -116.779, -103.939], True)
+_RAW = (1.0, 0.0, False)  # the backbone begins with its own
+_PREPARED = {
+    _APPS.ConvNeXtTiny: _RAW,
+    _APPS.DenseNet121: _STANDARD,
+    _APPS.EfficientNetB0: _RAW,
+    _APPS.EfficientNetV2B0: _RAW,
+    _APPS.InceptionResNetV2: _SIGNED,
+    _APPS.InceptionV3: _SIGNED,
+    _APPS.MobileNet: _SIGNED,
+    _APPS.MobileNetV2: _SIGNED,
+    _APPS.MobileNetV3Small: _RAW,
+    _APPS.NASNetMobile: _SIGNED,
+    _APPS.ResNet50: _CAFFE,
+    _APPS.ResNet50V2: _SIGNED,
+    _APPS.VGG16: _CAFFE,
+    _APPS.VGG19: _CAFFE,
+    _APPS.Xception: _SIGNED,
+}
+# A family shares a module, whose path is Keras's own affair.
+_FAMILIES = {one.__module__: prepared for one, prepared in _PREPARED.items()}
 
 
 def build(
@@ -39,15 +65,15 @@ def build(
     rate = checks.number("dropout", dropout, at_least=0, below=1)
     checks.choice("frozen", frozen, (True, False))
     function = getattr(backbone, "func", backbone)  # a config gives a partial
-    scale, offset, channels = _preprocessing(function)
+    if function.__module__ not in _FAMILIES:
+        raise checks.SettingError(
+            f"backbone: got {checks.shown(function)}, expected a function of keras.applications, such as MobileNetV2"
+        )
     body = _pretrained(backbone, (*shape[:2], 3), weights)
     body.trainable = not frozen
     inputs = keras.Input(shape)
     x = inputs if shape[-1] == 3 else layers.Concatenate()([inputs] * 3)
-    # In float32 under any precision: raw values and means of a hundred would be rounded.
-    x = layers.Rescaling(scale, offset, dtype="float32")(x)
-    x = x if channels is None else _reordered(x, channels)
-    x = layers.GlobalAveragePooling2D()(body(x))
+    x = layers.GlobalAveragePooling2D()(body(_prepared(x, function)))
     x = layers.Dropout(rate)(x) if rate else x
     outputs = layers.Dense(units, activation="softmax", dtype="float32", name="head")(x)
     return keras.Model(inputs, outputs, name=f"transfer_{function.__name__.lower()}")
@@ -69,28 +95,14 @@ def _pretrained(backbone: Callable[..., keras.Model], shape: tuple[int, ...], we
     return keras.Model(body.input, body.output, name=BACKBONE)
 
 
-def _preprocessing(function: Callable[..., keras.Model]) -> tuple[list[float], list[float], np.ndarray | None]:
-    """The backbone's own preprocessing as a scale and an offset per channel, and then an order of the channels.
-
-    Every `preprocess_input` of keras.applications is affine, so that black and the three colours tell all of it.
-    """
-    prepare = getattr(sys.modules.get(getattr(function, "__module__", "")), "preprocess_input", None)
-    if prepare is None:
-        raise checks.SettingError(
-            f"backbone: got {checks.shown(function)}, expected a function of keras.applications, such as MobileNetV2"
-        )
-    black, *colours = prepare(np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)])[np.newaxis, np.newaxis])[0, 0]
-    slopes = (np.array(colours) - black) / 255  # [raw channel, prepared channel]
-    source = np.abs(slopes).argmax(axis=0)
-    target = np.argsort(source)
-    scale, offset = slopes.max(axis=1), np.array(black)[target]
-    return scale.tolist(), offset.tolist(), None if (source == np.arange(3)).all() else source
-
-
-def _reordered(x: keras.KerasTensor, channels: np.ndarray) -> keras.KerasTensor:
-    """Channels in another order; a fixed 1x1 convolution, because no stock layer does it."""
-    kernel = np.eye(3)[:, channels]
-    fixed = {"kernel_initializer": keras.initializers.Constant(kernel.tolist()), "trainable": False}
+def _prepared(x: keras.KerasTensor, function: Callable[..., keras.Model]) -> keras.KerasTensor:
+    """Raw colour images as the backbone wants them; in float32, because 16 bits would round the raw values."""
+    scale, offset, reverse = _FAMILIES[function.__module__]
+    x = layers.Rescaling(scale, offset, dtype="float32")(x)
+    if not reverse:
+        return x
+    # A fixed 1x1 convolution, because no stock layer changes the order of channels.
+    fixed = {"kernel_initializer": keras.initializers.Constant(np.eye(3)[::-1].tolist()), "trainable": False}
     return layers.Conv2D(3, 1, use_bias=False, dtype="float32", name="channel_order", **fixed)(x)
 
 

@@ -38,7 +38,7 @@ def train(cfg: DictConfig) -> None:
         )
         with Console().status("starting"):
             schedule, dataset, steps = assembly.judge(cfg)
-            device = instantiate(cfg.device, precision=cfg.precision)
+            device = instantiate(cfg.device)
         run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names)
         if assembly.wants_lr_max(cfg):
             cfg = assembly.with_lr_max(cfg, range_tests.find_lr_max(cfg, run, schedule, dataset))
@@ -62,7 +62,11 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     from sconv.recording import Diverged
 
     model, stream = assembly.build(cfg, dataset)
-    run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
+    run.record(
+        steps_per_execution=model.steps_per_execution,
+        parameters=model.count_params(),
+        compute_dtypes=assembly.compute_dtypes(model),
+    )
     watch = Watch(run, schedule, steps, model, stream)
     evaluated = functools.partial(_evaluation, model=model, batch_size=cfg.batch_size)
     try:

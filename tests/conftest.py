@@ -7,7 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_method
 from omegaconf import DictConfig, open_dict
 
 from sconv import config
@@ -69,20 +70,18 @@ def compose() -> Callable[..., DictConfig]:
 
 @pytest.fixture(scope="session")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """train(*overrides): train something tiny in this process; returns its run directory, also after an error."""
+    """train(*overrides): train something tiny in this process, or carry out another task=; returns its directory."""
 
-    def run(*overrides: str, into: Path | None = None) -> Path:
-        from sconv.training import train as task
-
+    def run(*overrides: str, into: Path | None = None, tiny: Sequence[str] = TINY) -> Path:
         directory = into or tmp_path_factory.mktemp("run")
         # TensorFlow may already run here, with a number of threads that can no longer be chosen.
         device = ("++device._target_=builtins.dict", f"hydra.runtime.output_dir={directory}", "+hydra.mode=RUN")
-        cfg = _compose(*TINY, *device, *overrides, hydra=True)
+        cfg = _compose(*tiny, *device, *overrides, hydra=True)
         HydraConfig.instance().set_config(cfg)
         with open_dict(cfg):
             del cfg["hydra"]
         try:
-            task(cfg)
+            get_method(cfg.task._target_)(cfg)
         finally:
             HydraConfig.instance().cfg = None
         return directory

@@ -117,7 +117,6 @@ CASES = [
     (lambda: resnet.build((32, 32, 3), 10, width=0), ValueError, "width", "0", "at least 1"),
     (lambda: devices.set_up("tpu"), ValueError, "device", "'tpu'", "auto, cpu, gpu"),
     (lambda: devices.set_up(threads=0), ValueError, "device.threads", "0", "at least 1"),
-    (lambda: devices.set_up(precision="float8"), ValueError, "precision", "'float8'", "float32, mixed_bfloat16"),
 ]
 
 

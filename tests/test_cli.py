@@ -61,7 +61,7 @@ def test_no_argument_trains_on_real_images(command, tmp_path):
     assert summary["test"]["accuracy"] >= 0.95
     cfg = OmegaConf.load(directory / ".hydra" / "config.yaml")
     assert (summary["parameters"], summary["steps"]) == (81194, cfg.epochs * math.ceil(4000 / cfg.batch_size))
-    assert (summary["schedule"]["name"], summary["device"]["precision"]) == ("onecycle_fastai", "float32")
+    assert (summary["schedule"]["name"], summary["compute_dtypes"]) == ("onecycle_fastai", {"float32": 5})
     assert directory.relative_to(tmp_path).parts[0] == "outputs"
     assert {"config.yaml", "overrides.yaml", "hydra.yaml"} <= {path.name for path in (directory / ".hydra").iterdir()}
     assert (directory / "sconv.log").exists()

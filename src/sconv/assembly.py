@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import copy
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from hydra.utils import instantiate
@@ -17,6 +20,7 @@ from sconv.suggestions import MIN_POINTS
 
 # Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
 
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 # Seconds of a training step from which on one step a call is best.
 SLOW = 0.05
 # Stands for an lr_max that is still to be found: any value shows what else is wrong.
@@ -34,7 +38,7 @@ def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
     checks.integer("epochs", cfg.epochs, at_least=1)
     checks.integer("batch_size", cfg.batch_size, at_least=1)
     checks.integer("seed", cfg.seed)
-    checks.choice("precision", cfg.precision, devices.PRECISIONS)
+    checks.choice("precision", cfg.precision, PRECISIONS)
     if cfg.steps_per_execution != "auto":
         checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
     if wants_lr_max(cfg):
@@ -98,10 +102,14 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
             raise checks.SettingTypeError(
                 f"{part}: {cfg[part]._target_} returned a {type(built).__name__}, expected a keras.{kind.__name__}"
             )
-    model = contracts.build_model(cfg.model, dataset, loss)
+    with _precision(cfg.precision):
+        model = contracts.build_model(cfg.model, dataset, loss)
     depth = contracts.label_depth(model, loss)
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
     group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
+    if model.dtype_policy.name == "mixed_float16":
+        # Keras would do it by itself, but from a saved file it could not: no functional model saves its own policy.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     images, labels = next(iter(stream.batches))
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
@@ -109,6 +117,30 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
     _make_variables(model, images, labels)
     return model, stream
+
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Have the layers that are made meanwhile compute in `policy`: each keeps what it was made with."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def compute_dtypes(model: Any) -> dict[str, int]:
+    """How many of the layers with weights compute in each type, those of nested models too."""
+    counts: collections.Counter[str] = collections.Counter()
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            counts.update(compute_dtypes(layer))
+        elif layer.weights:
+            counts[layer.compute_dtype] += 1
+    return dict(counts)
 
 
 def _forget_the_last() -> None:

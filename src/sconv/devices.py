@@ -1,4 +1,4 @@
-"""Where a run computes: device, threads, precision. Starts TensorFlow, and keeps it quiet while it does."""
+"""Where a run computes: device and threads. Starts TensorFlow, and keeps it quiet while it does."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from typing import Any
 
 from sconv import checks
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-
-def set_up(kind: str = "auto", threads: int | None = None, precision: str = "float32") -> dict[str, Any]:
-    """Choose the device, fix the number of threads and the precision; return what was chosen, for the record.
+def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
+    """Choose the device and fix the number of threads; return what was chosen, for the record.
 
     `kind` is auto, cpu or gpu; `threads` those of one CPU operation, None for one a core, or for OMP_NUM_THREADS.
     Raises SettingError where there is no GPU, or where TensorFlow already runs with another number of threads.
     """
     checks.choice("device", kind, ("auto", "cpu", "gpu"))
-    checks.choice("precision", precision, PRECISIONS)
     wanted = _wanted(threads)
     with quiet_start():
-        import keras
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -39,9 +35,8 @@ def set_up(kind: str = "auto", threads: int | None = None, precision: str = "flo
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.constant(0.0)
-    keras.config.set_dtype_policy(precision)
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted, "precision": precision}
+    return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted}
 
 
 def hold_threads(threads: int | None) -> None:

@@ -52,7 +52,7 @@ class Evaluation:
 def evaluate(cfg: DictConfig) -> None:
     """task=evaluate: judge the model of `run` on that run's own test split, or on another `dataset=`."""
     directory = run_directory(cfg)
-    instantiate(cfg.device, precision="float32")
+    instantiate(cfg.device)
     model = load_model(directory, cfg.target_whitelist)
     dataset = _dataset(cfg, directory)
     names = class_names(directory, model, dataset.class_names)

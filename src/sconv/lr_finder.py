@@ -16,7 +16,7 @@ from sconv import checks, readings
 from sconv.callbacks import ScheduleCallback
 from sconv.datasets.streams import TrainingStream
 from sconv.feeding import build, compiled, feed
-from sconv.optimizers import detach
+from sconv.optimizers import detach, inner
 from sconv.readings import RangeTest
 from sconv.recording import UpdateLosses
 from sconv.schedules import range_test
@@ -165,7 +165,7 @@ def lr_find(
     build(model, arguments)
     with _as_before(model, finder, data):
         # Every epoch makes one update at least, every update takes that many batches.
-        epochs = max_steps * (model.optimizer.gradient_accumulation_steps or 1)
+        epochs = max_steps * (inner(model.optimizer).gradient_accumulation_steps or 1)
         model.fit(**{**fit, **arguments}, epochs=epochs, verbose=0, callbacks=[*callbacks, finder])
     result = finder.result
     assert result is not None

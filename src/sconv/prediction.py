@@ -29,7 +29,7 @@ SHOWN = 20  # rows on the terminal at most; the file has all
 def predict(cfg: DictConfig) -> None:
     """task=predict: classify the files that `images` names with the model of `run`, into predictions.csv."""
     directory, files = run_directory(cfg), _files(cfg.images)
-    instantiate(cfg.device, precision="float32")
+    instantiate(cfg.device)
     model = load_model(directory, cfg.target_whitelist)
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):

@@ -27,7 +27,7 @@ def range_grid(cfg: DictConfig) -> None:
         tests: dict[str, RangeTest] = {}
         grid = points(cfg, schedule.peak_momentum)
         for point in grid:
-            tests[point.label] = range_tests.carry_out(_changed(cfg, point), dataset, point.momentum)
+            tests[point.label] = range_tests.carry_out(_changed(cfg, point), run, dataset, point.momentum)
             rate = tests[point.label].suggestions.get("smith")
             console.print(f"{point.label}: {tests[point.label].problem if rate is None else f'lr {rate:.2g}'}")
         advice = recommend(tests, {point.label: point.decay for point in grid})

@@ -30,7 +30,7 @@ _IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "re
 def lr_find(cfg: DictConfig) -> None:
     """task=lr_find: run the range test and leave its curve, its suggestions and its picture in a run directory."""
     with begin(cfg) as (cfg, run, schedule, dataset):
-        test = carry_out(cfg, dataset, schedule.peak_momentum)
+        test = carry_out(cfg, run, dataset, schedule.peak_momentum)
         _keep(run, cfg, schedule, test)
         console = Console(highlight=False, soft_wrap=True)
         for name, rate in test.suggestions.items():
@@ -49,7 +49,7 @@ def find_lr_max(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, datase
     wanted = indifferent(cfg)
     found = _taken_over(run, _key(wanted, schedule))
     if found is None:
-        test = carry_out(wanted, dataset, schedule.peak_momentum)
+        test = carry_out(wanted, run, dataset, schedule.peak_momentum)
         _keep(run, wanted, schedule, test)
         found = {"suggestion": test.suggestion, "rule": test.rule}
     pick = float(found["suggestion"])
@@ -74,16 +74,17 @@ def begin(
             judge(cfg)
             assembly.judge_range_test(cfg)
             schedule, dataset, _ = assembly.judge(cfg)
-            run.record(device=instantiate(cfg.device, precision=cfg.precision))
+            run.record(device=instantiate(cfg.device))
         yield indifferent(cfg), run, schedule, dataset
 
 
-def carry_out(cfg: DictConfig, dataset: Dataset, momentum: float | None) -> RangeTest:
+def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: float | None) -> RangeTest:
     """One range test on a fresh model; an optimizer built without momentum has none to hold."""
     from sconv.feeding import own_momentum
     from sconv.lr_finder import lr_find
 
     model, stream = assembly.build(cfg, dataset)
+    run.record(compute_dtypes=assembly.compute_dtypes(model))
     held = momentum if own_momentum(model.optimizer) else None
     with Console().status("learning-rate range test"):
         return lr_find(model, stream, momentum=held, **cfg.lr_find)

@@ -38,7 +38,7 @@ def train(cfg: DictConfig) -> None:
         )
         with Console().status("starting"):
             schedule, dataset, steps = assembly.judge(cfg)
-            device = instantiate(cfg.device, precision=cfg.precision)
+            device = instantiate(cfg.device)
         monitored = runs.monitored(dataset.validation)
         run.record(
             device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored
@@ -65,7 +65,11 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
     from sconv.recording import Diverged
 
     model, stream = assembly.build(cfg, dataset)
-    run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
+    run.record(
+        steps_per_execution=model.steps_per_execution,
+        parameters=model.count_params(),
+        compute_dtypes=assembly.compute_dtypes(model),
+    )
     watch = Watch(run, schedule, steps, model, stream, runs.monitored(dataset.validation))
     evaluated = functools.partial(_evaluation, model=model, batch_size=cfg.batch_size)
     try:

@@ -80,6 +80,15 @@ def test_raw_images_in_probabilities_out(name, policy, images):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_what_gives_the_probabilities_stays_in_float32(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    weighted = [layer for layer in built(name).layers if layer.weights]
+    *before, head = (layer.compute_dtype for layer in weighted)
+    assert (head, set(before)) == ("float32", {"bfloat16"})
+    assert {weight.dtype for layer in weighted for weight in layer.weights} == {"float32"}
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_the_scale_is_part_of_the_model(name, images):
     module, settings = MODELS[name]
     plain, scaled = built(name), module.build(input_shape=SHAPE, classes=4, scale=1.0, **settings)

@@ -49,13 +49,15 @@ def prepared(model, images):
 def test_raw_images_are_prepared_as_the_backbone_wants_them(backbone, own, policy):
     keras.config.set_dtype_policy(policy)
     try:
-        found = prepared(built(backbone=backbone), IMAGES).astype(np.float32)
+        model = built(backbone=backbone)
+        found = prepared(model, IMAGES).astype(np.float32)
     finally:
         keras.config.set_dtype_policy("float32")
     expected = own.preprocess_input(IMAGES.astype(np.float32))
     # 16 bits begin only where the backbone does.
     assert found == pytest.approx(expected, abs=1e-5 if policy == "float32" else 0.5)
     assert np.abs(expected).max() > 0
+    assert model.get_layer("head").compute_dtype == "float32"
 
 
 def test_images_are_prepared_as_every_family_of_keras_does():

@@ -18,7 +18,7 @@ def build(input_shape: Sequence[int], classes: int, width: int = 32, scale: floa
     """Build four 3x3 convolutions of `width`, 2x, 4x and 8x `width` channels, each normalised and all but one pooled.
 
     Takes raw images [batch, height, width, channels] of at least 8x8, gives probabilities [batch, classes] in float32
-    from the channels' means over the image. 391,754 trainable parameters for ten classes of colour images. Raises
+    from the channels' means over the image. 391,466 trainable parameters for ten classes of colour images. Raises
     SettingError or SettingTypeError. Source: the plan is VGG's (Simonyan and Zisserman, arXiv 1409.1556), with the
     batch normalisation of Ioffe and Szegedy (arXiv 1502.03167), under which it bears high learning rates.
     """

@@ -33,7 +33,7 @@ TAKEN = {
     f"{FIRST} lr_max=-1": "hydra.run.dir: got 'outputs/first'",
     "hydra.run.dir=outputs lr_max=-1": "hydra.run.dir: got 'outputs', which holds a run already, ",
     f"hydra.run.dir=. {TINY}": "hydra.run.dir: got '.', which holds a run already, outputs/",
-    "'hydra.run.dir=\"outputs/old/1-seed=1\"' task=show": "hydra.run.dir: got 'outputs/old/1-seed=1'",
+    "hydra.run.dir=outputs/old task=show": "hydra.run.dir: got 'outputs/old', which holds a run already, ",
     f"hydra.run.dir=outputs/failed {TINY}": "hydra.run.dir: got 'outputs/failed'",
     f"{FIRST} task=lr_find {TINY}": "hydra.run.dir: got 'outputs/first'",
     f"{FIRST} task=range_grid {TINY}": "hydra.run.dir: got 'outputs/first'",

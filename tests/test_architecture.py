@@ -28,7 +28,7 @@ HOUSE = (
     ("recording", "feeding", "snapshots", "readings"),
     ("callbacks", "parameter_groups", "report", "suggestions", "contracts", "run_models"),
     ("optimizers", "runs", "plots", "config", "smoothing", "callables", "targets", "augmentation"),
-    ("schedules", "datasets", "models", "launchers", "devices"),
+    ("schedules", "datasets", "models", "launchers", "devices", "limits"),
     ("checks",),
 )
 TASKS = {str(OmegaConf.load(path)._target_).removeprefix("sconv.").split(".")[0] for path in CONF.glob("task/*.yaml")}

@@ -129,7 +129,7 @@ def begin(directory, *overrides):
         "overrides": {"task": list(overrides)},
         "launcher": {"_target_": launchers.BASIC},
     }
-    cfg = OmegaConf.create({"hydra": hydra})
+    cfg = OmegaConf.create({"hydra": hydra, "resume_sweep": None})
     with initialize_config_dir(str(CONF), version_base="1.3"):
         sweeps.NoteSweep().on_multirun_start(cfg)
 

@@ -14,9 +14,9 @@ from rich.console import Console
 from tensorflow.python.framework import ops
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from sconv import checks, progress, runs, schedules, training
+from sconv import assembly, checks, progress, runs, schedules, training
 from sconv.datasets import synthetic
-from sconv.recording import Diverged
+from sconv.recording import CutShort, Diverged
 
 TWENTY = 20  # updates of a tiny run: 2 epochs of 80 examples in batches of 8
 
@@ -152,6 +152,39 @@ def test_last_batch_may_be_smaller(train):
     directory = train("dataset.train_size=83", "steps_per_execution=4")
     assert len(rows(directory)) == summary_of(directory)["steps"] == 22
     assert summary_of(directory)["steps_per_execution"] == 4
+
+
+def test_more_steps_a_call_than_an_epoch_has_are_an_epoch(train, finished_run):
+    """TensorFlow counts them in 32 bits: 2^31 were none, and an untrained model that had finished."""
+    directory = train("lr_max=0.2", "steps_per_execution=2147483648")
+    assert (summary_of(directory)["steps"], summary_of(directory)["steps_per_execution"]) == (TWENTY, 10)
+    np.testing.assert_allclose(column(directory, "loss"), column(finished_run, "loss"), rtol=1e-5)
+
+
+def test_finished_means_all_updates_made(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(assembly, "updates", lambda *_: TWENTY + 1)
+    with pytest.raises(CutShort, match=f"^training ended after {TWENTY} of {TWENTY + 1} updates$"), pytest.warns():
+        train("lr_max=0.2", into=tmp_path)
+    assert summary_of(tmp_path)["status"] == "failed"
+    assert not (tmp_path / "model.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "learned"),
+    [
+        (["lr_max=0.2"], True),
+        (["lr_max=0.2", "loss._target_=keras.losses.CategoricalFocalCrossentropy"], True),
+        (["lr_max=1000"], False),
+        (["lr_max=1e-9"], False),
+        (["lr_max=1e-9", "loss._target_=keras.losses.CategoricalFocalCrossentropy"], False),
+    ],
+)
+def test_a_run_at_chance_says_so(train, capsys, overrides, learned):
+    directory = train(*overrides, "epochs=5")
+    assert summary_of(directory)["learned"] is learned
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("curves " if learned else "nothing learned: ")
+    assert learned or "lr_max=auto" in last
 
 
 @pytest.mark.parametrize(

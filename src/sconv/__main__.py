@@ -41,34 +41,46 @@ def job(cfg: DictConfig) -> None:
     """Carry out one task; in a sweep, one that fails leaves its status behind and lets the rest go on."""
     hydra_config = HydraConfig.get()
     in_sweep = hydra_config.mode == RunMode.MULTIRUN
-    if in_sweep and launchers.has_workers(hydra_config.launcher._target_):
-        # What several processes say at once is a muddle: the one that started them tells what became of each job.
-        with contextlib.redirect_stdout(io.StringIO()):
-            _carry_out(cfg, hydra_config, in_sweep)
-        return
-    error = _carry_out(cfg, hydra_config, in_sweep)
+    has_workers = in_sweep and launchers.has_workers(hydra_config.launcher._target_)
+    # What several processes say at once is a muddle: the one that started them tells what became of each job.
+    with contextlib.redirect_stdout(io.StringIO()) if has_workers else contextlib.nullcontext():
+        error = _carry_out(cfg, hydra_config, in_sweep)
     if error is not None and not in_sweep:
         _failure.append(error)
-    elif error is not None:
+    elif error is not None and isinstance(error[0], runs.DirectoryTakenError):
+        raise error[0]  # it has no directory to leave a status in: Hydra hands it on when all jobs have run
+    elif error is not None and not has_workers:
         _complain(*error)
-    if in_sweep:
+    if in_sweep and not has_workers:
         print(sweeps.progress(hydra_config.job.num + 1), end="")
 
 
 def _carry_out(cfg: DictConfig, hydra_config: HydraConf, in_sweep: bool) -> _Failure | None:
     """Do what `job` is for; what goes wrong is returned, and left in the run directory."""
+    directory = Path(hydra_config.runtime.output_dir)
+    problem = None
     try:
         leftovers.drop(cfg, hydra_config)
         _name_choices(cfg, hydra_config)
         config.judge(cfg, in_sweep)
         if in_sweep and (before := sweeps.finished_before(cfg)):
             print(f"finished before: {before.name}")
-        else:
-            get_method(cfg.task._target_)(cfg)
+            return None
+    except Exception as error:
+        problem = error
+    settings = cast(complaints.Settings, OmegaConf.to_container(cfg, resolve=False))
+    try:
+        _claim(cfg, directory, hydra_config, in_sweep)
+    except Exception as error:
+        return error, settings
+    try:
+        if problem is not None:
+            raise problem
+        log.info("%s, sconv %s", cfg.task._target_, runs.versions()["sconv"])
+        get_method(cfg.task._target_)(cfg)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)
-        settings = cast(complaints.Settings, OmegaConf.to_container(cfg, resolve=False))
-        runs.note_error(Path(hydra_config.runtime.output_dir), complaints.line(error, settings))
+        runs.note_error(directory, complaints.line(error, settings))
         return error, settings
     return None
 
@@ -80,6 +92,14 @@ def _name_choices(cfg: DictConfig, hydra_config: HydraConf) -> None:
     node = cast(DictConfig, hydra_config)
     with read_write(node), open_dict(node):
         node.runtime.choices = {**named, **node.runtime.choices}
+
+
+def _claim(cfg: DictConfig, directory: Path, hydra_config: HydraConf, in_sweep: bool) -> None:
+    """Take the run directory, and leave the configuration there: Hydra would write it over that of another run."""
+    parts = {"config": cfg, "hydra": HydraConfig.instance().cfg, "overrides": hydra_config.overrides.task}
+    texts = {f"{name}.yaml": OmegaConf.to_yaml(part) for name, part in parts.items()}
+    setting = "hydra.sweep.subdir" if in_sweep else "hydra.run.dir"
+    runs.claim(setting, directory, texts, resumed=bool(cfg.resume_sweep))
 
 
 def main() -> None:
@@ -105,6 +125,11 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         code = complaints.INTERRUPTED
+    except SystemExit as stopped:  # with which a callback of ours stops a sweep; Hydra only warns of its errors
+        if not isinstance(stopped.code, checks.UserError):
+            raise
+        _complain(stopped.code, settings)
+        code = complaints.USER_ERROR
     except Exception as error:
         if wants_trace:
             traceback.print_exc()

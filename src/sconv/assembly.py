@@ -13,8 +13,9 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sconv import checks, config, contracts, devices, readings
+from sconv import checks, contracts, devices, limits, readings
 from sconv.datasets import Dataset, updates
+from sconv.datasets.dataset import MOST_UPDATES
 from sconv.schedules import Schedule, range_test
 from sconv.suggestions import MIN_POINTS
 
@@ -37,7 +38,7 @@ def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
     schedule = build_schedule(with_lr_max(cfg))
     checks.integer("epochs", cfg.epochs, at_least=1)
     checks.integer("batch_size", cfg.batch_size, at_least=1)
-    checks.integer("seed", cfg.seed)
+    checks.integer("seed", cfg.seed, at_most=2**32 - 1)  # NumPy takes no larger one
     checks.choice("precision", cfg.precision, PRECISIONS)
     if cfg.steps_per_execution != "auto":
         checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
@@ -64,7 +65,7 @@ def build_schedule(cfg: DictConfig) -> Schedule:
 def judge_range_test(cfg: DictConfig) -> None:
     """Refuse settings of the range test that would fail later."""
     wanted = cfg.lr_find
-    steps = checks.integer("max_steps", wanted.max_steps, at_least=MIN_POINTS)
+    steps = checks.integer("max_steps", wanted.max_steps, at_least=MIN_POINTS, at_most=MOST_UPDATES)
     range_test(wanted.start_lr, wanted.end_lr, anneal=wanted.anneal).sample(steps)
     readings.settings(wanted.smoothing, wanted.stop_factor, wanted.suggestion)
 
@@ -94,7 +95,7 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     keras.utils.set_random_seed(cfg.seed)
     loss, augment = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment"))
     # Keras takes no whole number for a rate: lr_max=1 means 1.0.
-    whole = {name: cfg.optimizer[name] for name in config.OF_OPTIMIZERS if name in cfg.optimizer}
+    whole = {name: cfg.optimizer[name] for name in (*limits.RATES, "learning_rate") if name in cfg.optimizer}
     floats = {name: float(value) for name, value in whole.items() if type(value) is int}
     optimizer = instantiate(cfg.optimizer, _convert_="all", **floats)
     for part, built, kind in (("loss", loss, keras.Loss), ("optimizer", optimizer, keras.Optimizer)):
@@ -114,6 +115,8 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
         per_execution = steps_per_execution(model, images, stream.steps_per_epoch)
+    # Past the end of an epoch Keras would go round idle, and not at all where the number overflows 32 bits.
+    per_execution = min(int(per_execution), stream.steps_per_epoch)
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
     _make_variables(model, images, labels)
     return model, stream

@@ -75,15 +75,22 @@ def lr_max(value: Any) -> float:
         raise type(error)(f"{error}, or {AUTO}") from None
 
 
-def integer(name: str, value: Any, *, at_least: int = 0) -> int:
+def integer(name: str, value: Any, *, at_least: int = 0, at_most: int | None = None) -> int:
     """Return `value` as an int (a float counts where it is whole), or raise an error that names the setting."""
-    allowed = f"a whole number of at least {at_least}"
+    allowed = f"a whole number of at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
     result = _as_float(value)
     if result is None:
         raise SettingTypeError(f"{name}: got {shown(value)}, expected {allowed}")
-    if not result.is_integer() or result < at_least:
+    if not result.is_integer() or result < at_least or (at_most is not None and result > at_most):
         raise SettingError(f"{name}: got {shown(value)}, expected {allowed}")
     return int(value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return `value` if it is true or false, or raise an error that names the setting."""
+    if not isinstance(value, bool):
+        raise SettingTypeError(f"{name}: got {shown(value)}, expected true or false")
+    return value
 
 
 def integers(name: str, value: Any, *, at_least: int, example: str) -> tuple[int, ...]:

@@ -111,13 +111,20 @@ def _unknown_key(error: ConfigKeyError | ConfigAttributeError) -> str:
     return f"{full}: there is no such setting{hint}{listed}"
 
 
-_EXPECTED = {"Integer": "a whole number", "Float": "a number", "string": "a text", "Dict": "settings, with a _target_"}
+_EXPECTED = {
+    "Integer": "a whole number",
+    "Float": "a number",
+    "string": "a text",
+    "Dict": "settings, with a _target_",
+    "bool": "true or false",
+}
 
 
 def _wrong_type(error: ValidationError) -> str:
     patterns = (
         r"Value '(?P<value>.*)' of type '(?P<given>.*)' could not be converted to (?P<kind>\w+)",
         r"Cannot convert '(?P<given>.*)' to (?P<kind>string): '(?P<value>.*)'",
+        r"Value '(?P<value>.*)' is not a valid (?P<kind>bool) \(type (?P<given>.*)\)",
         r"Cannot assign (?P<given>)(?P<value>\w+) to (?P<kind>Dict)",
     )
     for found in (re.match(pattern, str(error), re.DOTALL) for pattern in patterns):

@@ -15,7 +15,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from sconv import checks, launchers
+from sconv import checks, launchers, limits
 
 # Inside the package in a wheel, at the top of the repository in a checkout.
 _PACKAGED = Path(__file__).resolve().parent / "conf"
@@ -64,12 +64,8 @@ def register() -> None:
         OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True, use_cache=name == "pid")
 
 
-# What Keras's optimizers take without a word, or refuse only once it has started.
-OF_OPTIMIZERS: dict[str, dict[str, float]] = {
-    **{name: {"at_least": 0, "below": 1} for name in ("momentum", "beta_1", "beta_2", "rho")},
-    **{name: {"above": 0} for name in ("learning_rate", "epsilon", "clipnorm", "global_clipnorm", "clipvalue")},
-    "weight_decay": {"at_least": 0},
-}
+# What drives the learning rate: the schedule, whose own highest one it is.
+_DRIVEN = "${lr_max}"
 
 
 def judge(cfg: DictConfig, in_sweep: bool) -> None:
@@ -77,18 +73,22 @@ def judge(cfg: DictConfig, in_sweep: bool) -> None:
     _refuse_unread(cfg)
     if cfg.resume_sweep and not in_sweep:
         raise checks.SettingError(f"resume_sweep: got {cfg.resume_sweep!r} without -m, expected the sweep's command")
-    for name in ("weight_decay", "l2"):
-        if cfg[name] is not None:
-            checks.number(name, cfg[name], at_least=0)
-    if isinstance(smoothing := OmegaConf.select(cfg, "loss.label_smoothing"), (int, float)):
-        checks.number("loss.label_smoothing", smoothing, at_least=0, below=1)
-    settings = OmegaConf.to_container(cfg.optimizer, resolve=False)
-    assert isinstance(settings, dict)
-    for name, bounds in OF_OPTIMIZERS.items():
-        value = settings.get(name)
-        # A value read from elsewhere is judged there; one with a _target_ is built.
-        if isinstance(value, (int, float)) or (isinstance(value, str) and "${" not in value):
-            checks.number(f"optimizer.{name}", value, **bounds)
+    settings: Any = OmegaConf.to_container(cfg, resolve=False)
+    for group, values in settings.items():
+        target = values.get("_target_", "none") if isinstance(values, dict) else "none"
+        if not isinstance(target, str) or not target:
+            raise checks.SettingTypeError(f"{group}._target_: got {checks.shown(target)}, expected a function's name")
+    for group in ("lr_find", "range_grid"):
+        if not isinstance(settings[group], dict):
+            raise checks.SettingTypeError(f"{group}: got {checks.shown(settings[group])}, expected {group}.<name>=...")
+    limits.check(settings, limits.AT_THE_TOP)
+    limits.check(settings["loss"], limits.OF_LOSSES, "loss.")
+    limits.check(settings["optimizer"], limits.OF_OPTIMIZERS, "optimizer.")
+    rate = settings["optimizer"].get("learning_rate", _DRIVEN)
+    if rate != _DRIVEN:
+        raise checks.SettingError(
+            f"optimizer.learning_rate: got {checks.shown(rate)}, which the schedule overrides, expected lr_max=..."
+        )
 
 
 def _refuse_unread(cfg: DictConfig) -> None:
@@ -101,7 +101,7 @@ def _refuse_unread(cfg: DictConfig) -> None:
             raise checks.SettingError(f"{name}: there is no such setting{hint}")
 
 
-def _what(name: str | None, choices: Mapping[str, Any], run: str | None, *targets: str | None) -> str:
+def _what(name: str | None, choices: Mapping[str, Any], run: str | None, *targets: Any) -> str:
     """What a run is called: its name, else what is done with another run, else the options that matter most.
 
     `targets` are the functions of schedule, model and dataset: the user's own go by their names, in place of the option
@@ -111,7 +111,7 @@ def _what(name: str | None, choices: Mapping[str, Any], run: str | None, *target
         return _folder([name or f"{choices['task']}-{Path(run).name}"])
     options = [str(choices[group]) for group in ("schedule", "model", "dataset")]
     pairs = zip(options, targets, strict=True)
-    what = [str(target) if target and not target.startswith("sconv.") else option for option, target in pairs]
+    what = [str(target) if target and not str(target).startswith("sconv.") else option for option, target in pairs]
     return _folder([name or "-".join(what if choices["task"] == "train" else [str(choices["task"]), *what])])
 
 

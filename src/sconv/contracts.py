@@ -96,6 +96,23 @@ def label_depth(model: keras.Model, loss: keras.Loss) -> int | None:
     return None if outputs == 1 or isinstance(loss, keras.losses.SparseCategoricalCrossentropy) else outputs
 
 
+def chance(dataset: Dataset, model: keras.Model) -> float | None:
+    """The cross-entropy of answering each class as often as there is of it, in nats; None under another loss.
+
+    Of a stream, whose labels take a pass over it, the classes are taken for equally frequent.
+    """
+    import keras
+
+    known = (keras.losses.CategoricalCrossentropy, keras.losses.SparseCategoricalCrossentropy)
+    binary = isinstance(model.loss, keras.losses.BinaryCrossentropy) and model.output_shape[-1] == 1
+    if not isinstance(model.loss, known) and not binary:
+        return None
+    if not isinstance(dataset.train, Split):
+        return float(np.log(dataset.classes))
+    shares = np.bincount(dataset.train.labels) / len(dataset.train)
+    return float(-np.sum(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares))))
+
+
 def check_dataset(dataset: Any, source: str) -> None:
     """Raise an error that names `source` unless `dataset` keeps the contract."""
     if not isinstance(dataset, Dataset):

@@ -46,7 +46,7 @@ def hold_threads(threads: int | None) -> None:
 
 
 def _wanted(threads: int | None) -> int:
-    return _cores() if threads is None else checks.integer("device.threads", threads, at_least=1)
+    return _cores() if threads is None else checks.integer("device.threads", threads, at_least=1, at_most=4096)
 
 
 def _cores() -> int:

@@ -7,7 +7,6 @@ another `_target_` takes the place of all that stood below it.
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -27,7 +26,7 @@ _KNOBS = {"lr_max": "schedule", "weight_decay": "optimizer"}
 
 
 def drop(cfg: DictConfig, hydra: HydraConf) -> None:
-    """Take out of a job's configuration what replaced functions left there; `.hydra/config.yaml` then says the same.
+    """Take out of a job's configuration what replaced functions left there.
 
     What stands beside the new `_target_` stays, be it in a file or on the command line; so does what a file gives that
     chooses no function: the settings of any dataset, and a user's own experiment. Raises SettingError for a knob of the
@@ -44,8 +43,6 @@ def drop(cfg: DictConfig, hydra: HydraConf) -> None:
         return
     with open_dict(cfg):
         _reduce(cfg, below, {*replaced})
-    if hydra.output_subdir is not None:
-        OmegaConf.save(cfg, pathlib.Path(hydra.runtime.output_dir, hydra.output_subdir, "config.yaml"))
     _check_knobs(cfg, hydra, replaced)
 
 

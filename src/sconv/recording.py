@@ -27,6 +27,15 @@ class Diverged(Exception):  # noqa: N818 - an outcome of training, not a fault o
         super().__init__(f"the loss is not finite at step {step} (learning rate {learning_rate:.4g}{held})")
 
 
+class CutShort(Exception):  # noqa: N818 - an outcome of training, not a fault of the program
+    """A fit that ended by itself before all updates that were planned."""
+
+    status = "failed"
+
+    def __init__(self, made: int, planned: int):
+        super().__init__(f"training ended after {made} of {planned} updates")
+
+
 class UpdateLosses:
     """Every optimizer update's own loss, written into a variable inside the compiled step.
 
@@ -128,6 +137,12 @@ class StepRecorder(keras.callbacks.Callback):
         self.write(rows.start, attachment.learning_rates[rows], momenta, losses)
         self._written, self._flushed = rows.stop, time.monotonic()
         return losses
+
+    def losses(self) -> np.ndarray:
+        """Every update's own loss so far."""
+        return self._losses.read(
+            0, min(self.schedule.attachment.position, len(self.schedule.attachment.learning_rates))
+        )
 
     def _diverged(self) -> None:
         first = self._written

@@ -1,4 +1,4 @@
-"""The losses of a range test, smoothed: where to stop, and what is more than chance. Numbers only, no TensorFlow."""
+"""Losses, smoothed: where a range test stops, and what is more than chance. Numbers only, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def stop_at(losses: ArrayLike, smoothing: float, stop_factor: float) -> int | No
 def start_of(raw: Array) -> float:
     """The loss before anything is learned: the mean of the first tenth of the test."""
     return float(np.mean(raw[: max(1, len(raw) // 10)]))
+
+
+def learned(raw: ArrayLike, chance: float | None = None) -> bool:
+    """Whether losses end below `chance`, else below their start, by more than noise and a hundredth.
+
+    `chance` is the loss of a model that has learned nothing of its inputs, where it is known. Start and end are the
+    means of the first and of the last tenth, two standard deviations of which count as noise.
+    """
+    losses = np.asarray(raw, np.float64)
+    tenth = max(1, len(losses) // 10)
+    reference = start_of(losses) if chance is None else chance
+    means = 1 if chance is not None else 2  # of them, which are noisy
+    margin = max(2 * noise(losses) * math.sqrt(means / tenth), 1e-2 * abs(reference))
+    return bool(np.mean(losses[-tenth:]) < reference - margin)
 
 
 def lowest(smoothed: Array) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -20,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
 
-from sconv import launchers, runs
+from sconv import checks, launchers, runs
 
 # The sweep that this process started: Hydra tells its callbacks, and nobody else.
 started: list[Sweep] = []
@@ -96,7 +97,7 @@ class Sweep:
 
 
 class NoteSweep(Callback):
-    """Note a sweep as it starts."""
+    """Note a sweep as it starts, or stop it where its directory holds runs of something else."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         sweeps = launchers.swept(config.hydra.overrides.task)
@@ -106,10 +107,19 @@ class NoteSweep(Callback):
         with contextlib.suppress(OmegaConfBaseException):
             outcome = OmegaConf.select(config, "task._outcome_", default="sconv.sweeps.outcome")
             directory, follower = Path(config.hydra.sweep.dir).absolute(), None
+            if not config.resume_sweep or directory.resolve() != Path(config.resume_sweep).resolve():
+                _stop_unless_free(directory)
             if launchers.has_workers(config.hydra.launcher._target_):
                 follower = Follower(directory, jobs, [override.key_or_group for override in sweeps])
                 follower.start()
             started.append(Sweep(directory, jobs, time.monotonic(), outcome, follower))
+
+
+def _stop_unless_free(directory: Path) -> None:
+    try:
+        runs.check_free("hydra.sweep.dir", directory)
+    except checks.UserError as error:
+        sys.exit(error)  # type: ignore[arg-type] # no text: the command line tells it, as it tells any other
 
 
 def fingerprint(cfg: DictConfig) -> str:

@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import assembly, contracts, range_tests, runs, sweeps
+from sconv import assembly, contracts, range_tests, runs, smoothing, sweeps
 from sconv.datasets import Dataset
 from sconv.schedules import Schedule
 
@@ -90,6 +90,8 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
         run.record(diverged={"step": error.step, "learning_rate": error.learning_rate, "momentum": error.momentum})
         raise
     else:
+        watch.check_complete()
+        run.record(learned=smoothing.learned(watch.recorder.losses(), contracts.chance(dataset, model)))
         _save(model, run.directory)
         if dataset.validation is not None:
             run.test(cfg.epochs, model.evaluate(evaluated(dataset.test), verbose=0, return_dict=True))
@@ -123,6 +125,17 @@ class Watch:
     def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
         self.epochs.append({"epoch": epoch + 1, **logs})
         self.run.epoch(epoch + 1, self.driver.attachment.position, self.clock.training, logs, self.monitored)
+
+    def check_complete(self) -> None:
+        """Raise CutShort unless all updates were made; under loss scaling some are skipped by design."""
+        import keras
+
+        from sconv.recording import CutShort
+
+        made = self.driver.attachment.position
+        scales = isinstance(self.driver.model.optimizer, keras.optimizers.LossScaleOptimizer)
+        if made != self.steps and not (scales and 0 < made < self.steps):
+            raise CutShort(made, self.steps)
 
     def record_outcome(self) -> None:
         """Put what was reached into the summary."""
@@ -173,13 +186,21 @@ def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
 def _report(run: runs.RunWriter) -> None:
     """A short summary for the person who waited; one line of it where a sweep's table will follow."""
     summary, console = run.summary, Console(highlight=False, soft_wrap=True)
-    validation, seconds = runs.accuracy(summary, "validation"), summary["seconds"]
+    validation = runs.accuracy(summary, "validation")
     if validation is not None:
         console.print(f"val accuracy   {validation:.4f}")
     console.print(f"test accuracy  [bold]{summary['test']['accuracy']:.4f}[/bold]")
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    if not in_sweep:
+        _say_where(run, console)
+    if not summary["learned"]:
+        ends = "the training loss ends where it began, or at chance"
+        console.print(f"nothing learned: {ends}; try another rate (lr_max=auto looks for one) or another model=")
+
+
+def _say_where(run: runs.RunWriter, console: Console) -> None:
+    seconds = run.summary["seconds"]
     training, total = seconds["training"], seconds["total"]
-    console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
+    console.print(f"steps          {run.summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
     console.print(f"run            {os.path.relpath(run.directory)}")
     console.print("curves         tensorboard --logdir outputs")

@@ -13,13 +13,14 @@ from omegaconf import OmegaConf
 
 from sconv import checks
 from sconv.datasets import synthetic
-from sconv.models import cnn3, densenet, lenet5, lenet_caffe, mlp, resnet, resnet9, wide_resnet
+from sconv.models import cnn3, convnet, densenet, lenet5, lenet_caffe, mlp, resnet, resnet9, wide_resnet
 
 # Each small enough to train in a test: the module, and settings that differ from the defaults.
 MODELS = {
     "lenet5": (lenet5, {}),
     "lenet_caffe": (lenet_caffe, {}),
     "cnn3": (cnn3, {}),
+    "convnet": (convnet, {"width": 4}),
     "mlp": (mlp, {"hidden": [64]}),
     "resnet": (resnet, {"depth": 8, "width": 8}),
     "wide_resnet": (wide_resnet, {"depth": 10, "widen_factor": 1}),
@@ -179,6 +180,7 @@ OWN = {
     "lenet5": [*IMAGES_ONLY, ("input_shape", (4, 4, 1), checks.SettingError)],
     "lenet_caffe": [*IMAGES_ONLY, ("input_shape", (15, 28, 1), checks.SettingError)],
     "cnn3": IMAGES_ONLY,
+    "convnet": [*IMAGES_ONLY, *WIDTH, ("input_shape", (7, 8, 3), checks.SettingError)],
     "mlp": [
         ("hidden", 128, checks.SettingTypeError),
         ("hidden", [128, 0], checks.SettingError),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sconv import checks
-from sconv.models import cnn3, densenet, lenet_caffe, resnet, resnet9, wide_resnet
+from sconv.models import cnn3, convnet, densenet, lenet_caffe, resnet, resnet9, wide_resnet
 
 CIFAR = (32, 32, 3)
 
@@ -114,6 +114,14 @@ def test_dense_networks(depth, growth, count):
     assert trainable(model) == dense((depth - 4) // 3, growth)
     assert count in (None, trainable(model))
     assert len(weighted(model)) == depth
+
+
+def test_convnet_as_its_docstring_says():
+    convolutions = 9 * (3 * 32 + 32 * 64 + 64 * 128 + 128 * 256)
+    normalisations, dense = 2 * (32 + 64 + 128 + 256), 256 * 10 + 10
+    for shape in (CIFAR, (64, 48, 3), (8, 8, 3)):
+        model = convnet.build(shape, 10)
+        assert trainable(model) == convolutions + normalisations + dense == 391_466
 
 
 def test_resnet9_on_cifar10():

@@ -315,6 +315,16 @@ def test_phases_that_make_no_schedule() -> None:
         Phase(1, (0.1, 0), (0.9, 1.0))
 
 
+def test_shares_with_three_digits_or_more_make_a_whole() -> None:
+    thirds = [Schedule(tuple(Phase(share, (0.1, 0.1)) for share in shares)) for shares in ([0.333] * 3, [1 / 3] * 3)]
+    assert thirds[0].knots(100) == thirds[1].knots(100)
+    assert sum(phase.pct for phase in thirds[0].phases) == pytest.approx(1, abs=1e-12)
+    rise = Schedule((Phase(0.3333333, (0, 0.1)), Phase(0.6666666, (0.1, 0))))
+    assert rise.knots(31) == [10, 30]
+    with pytest.raises(checks.SettingError, match=r"add up to 0\.99, expected 1$"):
+        Schedule((Phase(0.33, (0, 0.1)), Phase(0.66, (0.1, 0))))
+
+
 def test_an_unknown_anneal_is_answered_with_the_known_ones() -> None:
     with pytest.raises(checks.SettingError) as caught:
         onecycle(0.1, anneal="cubic")

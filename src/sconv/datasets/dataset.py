@@ -100,6 +100,10 @@ class Dataset:
         return self.test if self.validation is None else self.validation
 
 
+# Their table of values takes 2 GB; a thousand updates a second would take a day.
+MOST_UPDATES = 10**8
+
+
 def updates(name: str, train_size: int, epochs: Any, batch_size: Any) -> int:
     """Optimizer updates of a run over `train_size` examples of dataset `name`; an epoch's last batch may be smaller.
 
@@ -111,4 +115,7 @@ def updates(name: str, train_size: int, epochs: Any, batch_size: Any) -> int:
         raise checks.SettingError(
             f"batch_size: got {batch_size}, expected at most the {train_size} training examples of {name}"
         )
-    return times * math.ceil(train_size / size)
+    total = times * math.ceil(train_size / size)
+    if total > MOST_UPDATES:
+        raise checks.SettingError(f"epochs: got {epochs}, which makes {total} updates, expected at most {MOST_UPDATES}")
+    return total

@@ -6,9 +6,10 @@ steps.csv      one row an optimizer update
 train/ validation/ test/ and the directory itself: TensorBoard events
 model.keras    the trained model
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
-.hydra/        the configuration, as Hydra wrote it
+.hydra/        the configuration; with it a run claims its directory
 """
 
+from sconv.runs.claiming import DirectoryTakenError, check_free, claim
 from sconv.runs.provenance import git_commit, versions
 from sconv.runs.reading import (
     EPOCH_COLUMNS,
@@ -37,11 +38,14 @@ __all__ = [
     "STATUSES",
     "STEP_COLUMNS",
     "BrokenRun",
+    "DirectoryTakenError",
     "Run",
     "RunWriter",
     "accuracy",
     "alive",
     "begun",
+    "check_free",
+    "claim",
     "find",
     "git_commit",
     "killed",

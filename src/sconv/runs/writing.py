@@ -21,7 +21,7 @@ from sconv.runs.reading import EPOCH_COLUMNS, SCHEDULE_COLUMNS, STEP_COLUMNS, re
 
 
 class RunWriter:
-    """Writes one run directory while the run goes on; a context manager.
+    """Writes one run directory, which `claim` has found free, while the run goes on; a context manager.
 
     An exception that leaves the context becomes the summary's status: failed, interrupted (Ctrl-C), or the
     exception's own `status`.
@@ -34,9 +34,6 @@ class RunWriter:
 
     def __enter__(self) -> RunWriter:
         self.directory.mkdir(parents=True, exist_ok=True)
-        # What an earlier try at the same job of a sweep left behind.
-        for left in (*self.directory.rglob("events.out.tfevents.*"), self.directory / "model.keras"):
-            left.unlink(missing_ok=True)
         self.record(started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), process={"host": platform.node(), "pid": os.getpid()})
         for name, columns in (("steps.csv", STEP_COLUMNS), ("epochs.csv", EPOCH_COLUMNS)):
             with open(self.directory / name, "w", newline="") as file:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from sconv.schedules.shapes import SHAPES
 
 # A smaller share of training would ask for more steps than anybody trains.
 MIN_SHARE = 1e-6
+
+# By so much shares written with three digits may miss 1: three thirds of 0.333.
+ROUNDING = 1.5e-3
 
 Array = NDArray[np.float64]
 Pair = tuple[float, float]
@@ -88,8 +91,11 @@ class Schedule:
         if not self.phases:
             raise checks.SettingError(f"phases: got {self.phases!r}, expected at least one phase")
         total = sum(phase.pct for phase in self.phases)
-        if not math.isclose(total, 1.0, abs_tol=1e-9):
+        if not math.isclose(total, 1.0, abs_tol=ROUNDING):
             raise checks.SettingError(f"pct: the phases of {self.name} add up to {total:.6g}, expected 1")
+        if not math.isclose(total, 1.0, abs_tol=1e-9):
+            shares = (replace(phase, pct=phase.pct / total) for phase in self.phases)
+            object.__setattr__(self, "phases", tuple(shares))
         if len({phase.momentum is None for phase in self.phases}) > 1:
             raise checks.SettingError(f"momentum: {self.name} sets it in some phases only, expected all or none")
         if self.phases[-1].open:

@@ -1,0 +1,77 @@
+"""Whose a run directory is: taken once, and never written over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from sconv import checks
+from sconv.runs.reading import alive, read_facts
+
+_SETTINGS = ".hydra"
+_OF_A_RUN = frozenset({"summary.json", "steps.csv", "model.keras"})
+# All that a try at a job may have left, besides its settings and its log.
+_LEFT = (
+    *("summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
+    *("lr_find.*", "range_grid.*", "schedule.*", "evaluation.json", "classes.csv", "confusion.*", "predictions.csv"),
+    *(f"{part}events.out.tfevents.*" for part in ("", "train/", "validation/")),
+)
+
+
+class DirectoryTakenError(checks.SettingError):
+    """A directory that holds a run already."""
+
+
+def holding(directory: Path) -> Path | None:
+    """The first directory at or below this one that holds a run, finished or not; None where there is none."""
+    for path, folders, files in os.walk(directory):
+        if _SETTINGS in folders or not _OF_A_RUN.isdisjoint(files):
+            return Path(path)
+    return None
+
+
+def check_free(setting: str, directory: Path) -> None:
+    """Raise DirectoryTakenError, about `setting`, where the directory holds a run, or one below it."""
+    if (held := holding(directory)) is not None:
+        raise DirectoryTakenError(_taken(setting, directory, held))
+
+
+def claim(setting: str, directory: Path, settings: Mapping[str, str], resumed: bool = False) -> None:
+    """Make the directory this run's own, with `settings` (names and texts) for its .hydra/.
+
+    Raises DirectoryTakenError, about `setting`, where it holds a run or one below it, and leaves all as it is. Where a
+    sweep is `resumed`, an unfinished try at this very job, known by its overrides.yaml, makes way: its own files alone.
+    """
+    again = resumed and _is_unfinished_try(directory, settings["overrides.yaml"])
+    if again:
+        for path in (path for pattern in _LEFT for path in directory.glob(pattern)):
+            path.unlink()
+    else:
+        check_free(setting, directory)
+    try:
+        # One call that makes it or fails: of two jobs that come at once, one has it.
+        (directory / _SETTINGS).mkdir(parents=True, exist_ok=again)
+    except FileExistsError:
+        raise DirectoryTakenError(_taken(setting, directory, directory)) from None
+    for name, text in settings.items():
+        (directory / _SETTINGS / name).write_text(text, encoding="utf-8")
+
+
+def _is_unfinished_try(directory: Path, overrides: str) -> bool:
+    path = directory / _SETTINGS / "overrides.yaml"
+    if not path.is_file() or _lines(path.read_text(encoding="utf-8")) != _lines(overrides):
+        return False
+    summary = read_facts(directory, "summary.json") or {"status": "failed"}
+    return summary["status"] != "finished" and not alive(summary)
+
+
+def _lines(overrides: str) -> list[str]:
+    return [line for line in overrides.splitlines() if "resume_sweep=" not in line]
+
+
+def _taken(setting: str, directory: Path, held: Path) -> str:
+    where = "a run already" if held == directory else f"a run already, {held.relative_to(directory)}"
+    return (
+        f"{setting}: got {checks.shown(os.path.relpath(directory))}, which holds {where}, expected a folder with none"
+    )

@@ -198,7 +198,7 @@ def test_public_names():
     for name in sconv.__all__:
         assert getattr(sconv, name) is not None
     assert set(sconv.__all__) <= set(dir(sconv))
-    with pytest.raises(AttributeError, match="no attribute 'onecycle_schedular'"):
+    with pytest.raises(AttributeError, match="onecycle_schedular"):
         _ = sconv.onecycle_schedular
 
 

@@ -404,7 +404,7 @@ def test_a_csv_of_labels(table, tmp_path):
         (lambda text: text, {}, "has no column image, label, only file, kind, part"),
         (lambda text: text.replace(",red,", ",,"), NAMES, "has an empty cell in line 22"),
         (lambda text: "file,kind\n", NAMES, "has no rows"),
-        (lambda text: "", NAMES, "has no column file, kind, only an empty line"),
+        (lambda text: "", NAMES, "has no column file, kind, only no line"),
         (lambda text: text.replace("images", '"images', 1), NAMES, "cannot read"),
         (lambda text: text.replace(",red,", ",red,,", 1), NAMES, "has more cells than columns in line 22"),
         (lambda text: text.replace("Pic 1", "Pic one", 1), NAMES, r"Pic one.JPG \(missing\)"),

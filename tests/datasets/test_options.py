@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from sconv import callables, config, contracts
+from sconv import callables, checks, config, contracts
+from sconv.datasets import tfds
 
 OPTIONS = sorted(path for group in ("dataset", "augment") for path in (config.CONF / group).glob("*.yaml"))
 
@@ -52,3 +54,9 @@ def test_the_size_that_is_told_is_the_size():
         for parts in ([], ["dataset.train_size=200"], ["dataset.validation=0.25"], ["dataset.classes=['1','2']"]):
             settings = composed(f"dataset={option}", *parts).dataset
             assert contracts.training_size(settings) == len(contracts.load_dataset(settings).train)
+
+
+def test_without_tensorflow_datasets_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(checks.DataError, match=r"pip install 'sconv\[tfds\]'"):
+        tfds.load("mnist")

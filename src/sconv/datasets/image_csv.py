@@ -64,24 +64,24 @@ def _note(file: Path, table: Mapping[str, Sequence[str]], image_column: str, spl
 
 
 def _table(file: Path, columns: Sequence[str]) -> dict[str, list[str]]:
-    """The columns of a CSV file, at least one row of them; those named in `columns` are there and have no empty cell."""
+    """The columns of a CSV file that has rows; those named in `columns` are there, and have no empty cell."""
     try:
         with open(file, newline="", encoding="utf-8-sig") as opened:
             reader = csv.DictReader(opened, restval="", strict=True)
             names = reader.fieldnames or ()
-            rows = {reader.line_num: row for row in reader}
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise checks.DataError(f"dataset image_csv: cannot read {file}: {' '.join(str(error).split())}") from error
     if missing := [column for column in columns if column not in names]:
         raise checks.DataError(
-            f"dataset image_csv: {file} has no column {', '.join(missing)}, only {', '.join(names) or 'an empty line'}; "
+            f"dataset image_csv: {file} has no column {', '.join(missing)}, only {', '.join(names) or 'no line'}; "
             f"set dataset.image_column, dataset.label_column or dataset.split_column"
         )
-    empty = [f"an empty cell in line {line}" for line, row in rows.items() if not all(row[name] for name in columns)]
-    wide = [f"more cells than columns in line {line}" for line, row in rows.items() if None in row]
+    empty = [f"an empty cell in line {line}" for line, row in rows if not all(row[name] for name in columns)]
+    wide = [f"more cells than columns in line {line}" for line, row in rows if None in row]
     if faults := [*empty, *wide] if rows else ["no rows"]:
         raise checks.DataError(f"dataset image_csv: {file} has {faults[0]}, expected an image and a label in each row")
-    return {name: [row[name] for row in rows.values()] for name in names}
+    return {name: [row[name] for _, row in rows] for name in names}
 
 
 def _parts(file: Path, name: str, column: Sequence[str]) -> np.ndarray:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,20 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from rich.console import Console
-from rich.table import Table
 
-from sconv import runs
+from benchmarks import harness
 
-RESULTS = Path(__file__).parent / "results" / "decode.json"
 LOOP, NEW, CACHED = "PIL, one core", "sconv, new cache", "sconv, from the cache"
 
 
 def main() -> None:
     """Measure, print a table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = harness.arguments(__doc__, rounds=5)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--way", choices=(LOOP, NEW, CACHED), help=argparse.SUPPRESS)  # in a process of its own
     parser.add_argument("--cache", help=argparse.SUPPRESS)
     parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
@@ -49,16 +44,10 @@ def main() -> None:
     for way in (LOOP, NEW, CACHED):
         seconds = [one[way]["seconds"] for one in timed]
         parts = [one[way]["seconds"] / (one[LOOP]["seconds"] / cores) for one in timed]
-        row = {"seconds": statistics.median(seconds), "ratio": statistics.median(parts), **memory[way]["memory"]}
-        rows[way] = {key: round(value, 3) for key, value in row.items()}
-    names = ("seconds", f"to PIL / {cores}", "memory", "of workers")
-    table = Table(f"{memory[LOOP]['images']:,} images", *names, box=None)
-    for way, row in rows.items():
-        table.add_row(way, *(f"{value:.2f}" for value in row.values()))
-    Console().print(table)
-    machine = {"processor": platform.processor() or platform.machine(), "cores": cores}
-    told = {"rounds": arguments.rounds, "machine": machine, "versions": runs.versions(), "ways": rows}
-    RESULTS.write_text(json.dumps(told, indent=1) + "\n")
+        rows[way] = {"seconds": statistics.median(seconds), "ratio": statistics.median(parts), **memory[way]["memory"]}
+    rows = harness.rounded(rows)
+    harness.show(f"{memory[LOOP]['images']:,} images", rows)
+    harness.write("decode", arguments.rounds, {}, ways=rows)
 
 
 def _round(folder: Path, looking: bool) -> dict[str, dict[str, Any]]:

@@ -8,18 +8,14 @@ trust the others. Writes benchmarks/results/overhead.json.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import harness
 from sconv import devices, runs
 
 with devices.quiet_start():
@@ -35,8 +31,6 @@ from sconv.recording import Clock, StepRecorder
 from sconv.schedules import onecycle_fastai
 
 BATCH, STEPS = 32, 500
-RESULTS = Path(__file__).parent / "results" / "overhead.json"
-Epoch = Callable[[], object]
 
 
 class UsualCallback(keras.callbacks.Callback):
@@ -60,18 +54,18 @@ def build(kind: str, per_execution: int) -> keras.Model:
     return model
 
 
-def ways(kind: str, split: Split, directory: Path) -> dict[str, Epoch]:
+def ways(kind: str, split: Split, directory: Path) -> dict[str, harness.Way]:
     """Each way to train an epoch, as a function to time."""
     stream = TrainingStream(split, BATCH, seed=0)
     auto = steps_per_execution(build(kind, 1), next(iter(stream.batches))[0], stream.steps_per_epoch)
 
-    def stock(per_execution: int, *make: Callable[[], keras.callbacks.Callback]) -> Epoch:
+    def stock(per_execution: int, *make: Callable[[], keras.callbacks.Callback]) -> harness.Way:
         model = build(kind, per_execution)
         return lambda: model.fit(
             split.images, split.labels, batch_size=BATCH, verbose=0, callbacks=[one() for one in make]
         )
 
-    def recorded(per_execution: int, runner: bool) -> Epoch:
+    def recorded(per_execution: int, runner: bool) -> harness.Way:
         model, driver = build(kind, per_execution), ScheduleCallback(onecycle_fastai(0.05), STEPS)
         name = f"{kind}-{per_execution}-{runner}"
         run = runs.RunWriter(directory / name).__enter__()
@@ -93,55 +87,31 @@ def ways(kind: str, split: Split, directory: Path) -> dict[str, Epoch]:
     }
 
 
-def measure(epochs: dict[str, Epoch], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of each way and of the first one beside it [rounds, 2 (way, first), 2 (clock, processor)]."""
+def measure(epochs: dict[str, harness.Way], rounds: int) -> dict[str, harness.Row]:
+    """Median time of a step of each way, and its ratios to the first way next to it."""
     first = next(iter(epochs.values()))
-    seconds: dict[str, list[list[tuple[float, float]]]] = {name: [] for name in epochs}
-    for number in range(-1, rounds):
-        for name, epoch in epochs.items():
-            pair = {}
-            for which in (0, 1) if number % 2 else (1, 0):
-                began, worked = time.perf_counter(), time.process_time()
-                (epoch, first)[which]()
-                pair[which] = (time.perf_counter() - began, time.process_time() - worked)
-            if number >= 0:  # the first round traces and compiles
-                seconds[name].append([pair[0], pair[1]])
-    return {name: np.array(pairs) for name, pairs in seconds.items()}
-
-
-def summarise(seconds: dict[str, np.ndarray]) -> list[dict[str, object]]:
-    """Median time of a step and the quartiles of the ratios to the first way."""
-    rows: list[dict[str, object]] = []
-    for name, pairs in seconds.items():
-        low, ratio, high = np.quantile(pairs[:, 0, 0] / pairs[:, 1, 0], (0.25, 0.5, 0.75))
-        spread = {"ratio": ratio, "quartile_1": low, "quartile_3": high}
-        spread["processor_ratio"] = np.median(pairs[:, 0, 1] / pairs[:, 1, 1])
-        row = {"way": name, "us_per_step": round(1e6 * float(np.median(pairs[:, 0, 0])) / STEPS, 1)}
-        rows.append({**row, **{key: round(float(value), 3) for key, value in spread.items()}})
-    return rows
+    rows = {}
+    for name, pairs in harness.alternate(epochs, rounds, harness.beside(first)).items():
+        ratios = pairs[:, 0] / pairs[:, 1]
+        row = {"us_per_step": round(1e6 * float(np.median(pairs[:, 0, 0])) / STEPS, 1), **harness.spread(ratios[:, 0])}
+        rows[name] = {**row, "processor_ratio": np.median(ratios[:, 1])}
+    return harness.rounded(rows)
 
 
 def main() -> None:
     """Measure, print a table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    machine = {"processor": platform.processor() or platform.machine(), **devices.set_up("cpu")}
-    record: dict[str, object] = {"machine": machine, "versions": runs.versions(), "rounds": rounds, "steps": STEPS}
+    rounds = harness.arguments(__doc__, rounds=15).parse_args().rounds
+    device = devices.set_up("cpu")
+    found: dict[str, object] = {}
     random = np.random.default_rng(0)
     for kind, shape in (("mlp", (8,)), ("lenet5", (28, 28, 1))):
         images = random.integers(0, 256, (BATCH * STEPS, *shape), dtype=np.uint8)
         split = Split(images, random.integers(0, 10, BATCH * STEPS))
         with tempfile.TemporaryDirectory() as directory:
-            rows = summarise(measure(ways(kind, split, Path(directory)), rounds))
-        record[kind] = rows
-        table = Table(title=f"{kind}, batch {BATCH}: one epoch of {STEPS} steps, {rounds} rounds", box=None)
-        for heading in rows[0]:
-            table.add_column(heading.replace("_", " "), justify="left" if heading == "way" else "right")
-        for row in rows:
-            table.add_row(*map(str, row.values()))
-        Console().print(table)
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+            rows = measure(ways(kind, split, Path(directory)), rounds)
+        harness.show("way", rows, f"{kind}, batch {BATCH}: one epoch of {STEPS} steps, {rounds} rounds")
+        found[kind] = [{"way": name, **row} for name, row in rows.items()]
+    harness.write("overhead", rounds, device, steps=STEPS, **found)
 
 
 if __name__ == "__main__":

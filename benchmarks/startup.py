@@ -6,21 +6,15 @@ the import in the same round. Writes benchmarks/results/startup.json.
 
 from __future__ import annotations
 
-import argparse
-import json
+import functools
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
-from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from sconv import runs
+from benchmarks import harness
 
 SCONV = [sys.executable, "-m", "sconv"]
 COMPLETE = {"COMP_LINE": "sconv schedule=one", "COMP_CWORD": "1"}  # as bash asks, after the tab key
@@ -32,33 +26,23 @@ WAYS: dict[str, list[str]] = {
     "completion": [*SCONV, "-sc", "query=bash"],
     "sconv task=show": [*SCONV, "task=show"],
 }
-RESULTS = Path(__file__).parent / "results" / "startup.json"
 
 
 def main() -> None:
     """Measure, print a table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    rounds = harness.arguments(__doc__, rounds=9).parse_args().rounds
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(-1, rounds):
-            for name, command in list(WAYS.items())[:: 1 if number % 2 else -1]:
-                began = time.perf_counter()
-                subprocess.run(command, cwd=folder, env={**os.environ, **COMPLETE}, capture_output=True, check=True)
-                if number >= 0:  # the first round fills caches
-                    seconds[name].append(time.perf_counter() - began)
-    table = Table("command", "seconds", "ratio", "quartile 1", "quartile 3", box=None)
-    first, rows = np.array(seconds["import tensorflow"]), {}
-    for name, times in seconds.items():
-        low, ratio, high = np.quantile(times / first, (0.25, 0.5, 0.75))
-        values = {"seconds": np.median(times), "ratio": ratio, "quartile_1": low, "quartile_3": high}
-        rows[name] = {key: round(float(value), 3) for key, value in values.items()}
-        table.add_row(name, *(f"{value:.3f}" for value in rows[name].values()))
-    Console().print(table)
-    machine = {"processor": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0))}
-    record = {"rounds": rounds, "machine": machine, "versions": runs.versions(), "commands": rows}
-    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
+        run = functools.partial(
+            subprocess.run, cwd=folder, env={**os.environ, **COMPLETE}, capture_output=True, check=True
+        )
+        ways = {name: functools.partial(run, command) for name, command in WAYS.items()}
+        clock = {name: times[:, 0] for name, times in harness.alternate(ways, rounds).items()}
+    first = clock["import tensorflow"]
+    rows = harness.rounded(
+        {name: {"seconds": np.median(times), **harness.spread(times / first)} for name, times in clock.items()}
+    )
+    harness.show("command", rows)
+    harness.write("startup", rounds, {}, commands=rows)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def carry_out(case):
         else:
             code = shell(case["shell"])
     sys.path.pop(0)
+    sys.modules.pop("mlxtend", None)  # the next folder may hold another
     return {
         "code": code,
         "out": out.getvalue(),

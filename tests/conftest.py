@@ -122,7 +122,7 @@ def command(environment: dict[str, str], tmp_path: Path) -> Callable[..., subpro
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A browser without a head and with a fresh profile; tests that need one skip where there is none."""
-    selenium = pytest.importorskip("selenium", reason="no selenium: pip install 'sconv[test]'")
+    selenium = pytest.importorskip("selenium", reason="no selenium: pip install 'sconv[slow]'")
     programs = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
     if None in programs.values():
         pytest.skip("no Chromium: apt-get install chromium chromium-driver")

@@ -195,11 +195,12 @@ def test_what_must_be_light_imports_no_framework(environment):
 
 def test_public_names():
     assert {"attach", "detach", "schedules", "OneCycleScheduler", "ScheduleCallback"} <= set(sconv.__all__)
-    assert sorted(sconv.__all__) == sorted(set(sconv.__all__))
+    seen_by_type_checkers = re.findall(r"import (\w+) as \1$", Path(sconv.__file__).read_text(), re.MULTILINE)
+    assert sorted(seen_by_type_checkers) == sorted(sconv.__all__)
     for name in sconv.__all__:
         assert getattr(sconv, name) is not None
     assert set(sconv.__all__) <= set(dir(sconv))
-    with pytest.raises(AttributeError, match="no attribute 'onecycle_schedular'"):
+    with pytest.raises(AttributeError, match="onecycle_schedular"):
         _ = sconv.onecycle_schedular
 
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from sklearn import metrics
 
-from sconv import checks, config, evaluation
+from sconv import checks, config, evaluation, plots
 from sconv.contracts import load_dataset
 from sconv.datasets import synthetic
 from sconv.evaluation import evaluate
@@ -106,6 +106,23 @@ def test_evaluate_tells_what_scikit_learn_tells(kind, tmp_path, capsys):
     with Image.open(output / "confusion.png") as image:
         assert np.asarray(image.convert("L")).std() > 10
     assert f"{told['accuracy']:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("classes", [3, 31], ids=["counts", "too many for counts"])
+def test_the_picture_shows_shares_of_each_class_and_counts(classes):
+    counts = np.diag(np.arange(classes) * 10)  # of the first class there is none
+    counts[1, 2] = 30
+    figure = plots.confusion(counts, [f"class {number}" for number in range(classes)], "title")
+    (axis,) = figure.axes
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == ("predicted", "true", "title")
+    (image,) = axis.images
+    shares = np.eye(classes)
+    shares[0, 0] = 0
+    shares[1, 1:3] = (0.25, 0.75)
+    assert np.array_equal(image.get_array(), shares)
+    assert image.get_clim() == (0, 1)
+    said = {text.get_position(): text.get_text() for text in axis.texts if text.get_text()}
+    assert said == ({(1, 1): "10", (2, 1): "30", (2, 2): "20"} if classes == 3 else {})
 
 
 def test_evaluate_on_another_dataset(tmp_path):

@@ -116,7 +116,7 @@ def test_a_line_as_each_job_ends(tmp_path, capsys):
     follower._look()
     follower._look()
     first = capsys.readouterr().out
-    assert first.startswith("#1 lr_max=0.1: finished; test acc 0.5000; 1 of 2 jobs, about 0:00:0")
+    assert first.startswith("#1 lr_max=0.1: finished; test acc 0.5000; 1 of 2 jobs, about 0:")
     assert first.count("\n") == 1
     end(2)
     follower.start()

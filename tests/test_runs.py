@@ -191,6 +191,32 @@ def test_scalars_of_each_step_and_epoch(tmp_path, monitored):
     assert len(list(tmp_path.glob("*/events.out.tfevents.*"))) == 2
 
 
+@pytest.mark.parametrize("momenta", [MOMENTA, None], ids=["momentum", "left alone"])
+def test_steps_are_read_as_written_but_for_a_row_cut_short(tmp_path, momenta):
+    with runs.RunWriter(tmp_path) as run:
+        assert [len(column) for column in runs.read_steps(tmp_path).values()] == [0] * 4
+        run.steps(0, RATES, momenta, LOSSES)
+        run.steps(3, RATES[:1], None if momenta is None else momenta[:1], np.array([np.nan]))
+    for cut in (0, 2):  # the end of the line, then the last digits too: what is left may look like a number
+        found = runs.read_steps(tmp_path)
+        rows = slice(3 if cut else 4)
+        assert found["step"].tolist() == [0, 1, 2, 3][rows]
+        assert found["learning_rate"].tolist() == [*RATES, RATES[0]][rows]
+        expected = [np.nan] * 4 if momenta is None else [*momenta, momenta[0]]
+        assert np.array_equal(found["momentum"], expected[rows], equal_nan=True)
+        assert np.array_equal(found["loss"].astype("f4"), [*LOSSES, np.nan][rows], equal_nan=True)
+        whole = (tmp_path / "steps.csv").read_bytes()
+        (tmp_path / "steps.csv").write_bytes(whole[:-2])
+
+
+@pytest.mark.parametrize("text", [None, "", "step,loss\n1,2\n", "step,learning_rate,momentum,loss\n1,x,1,1\n"])
+def test_steps_that_cannot_be_read(tmp_path, text):
+    if text is not None:
+        (tmp_path / "steps.csv").write_text(text)
+    with pytest.raises(runs.BrokenRun, match=r"^steps\.csv: "):
+        runs.read_steps(tmp_path)
+
+
 def test_no_momentum_no_curve(tmp_path):
     with runs.RunWriter(tmp_path) as run:
         run.steps(0, RATES, None, LOSSES)

@@ -153,9 +153,10 @@ def test_a_sweep_is_noted(tmp_path, monkeypatch, started, overrides, jobs):
     assert (noted.directory, noted.jobs) == (tmp_path / "outputs" / "sweeps" / "one", jobs)
 
 
-def test_time_left(started):
+def test_time_left(started, monkeypatch):
     assert sweeps.progress(1) == ""
-    started.append(sweeps.Sweep(Path("x"), jobs=9, began=time.monotonic() - 60))
+    monkeypatch.setattr(time, "monotonic", lambda: 160.0)
+    started.append(sweeps.Sweep(Path("x"), jobs=9, began=100.0))
     assert sweeps.progress(3) == "3 of 9 jobs, about 0:02:00 left\n"
     assert sweeps.progress(9) == ""
 

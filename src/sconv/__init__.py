@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from sconv import schedules as schedules
@@ -19,41 +20,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name lives. They are imported on first use: `import sconv` must not import TensorFlow.
-_HOMES = {
-    "schedules": "sconv.schedules",
-    "attach": "sconv.optimizers",
-    "detach": "sconv.optimizers",
-    "group_parameters": "sconv.parameter_groups",
-    "fit_one_cycle": "sconv.fitting",
-    "lr_find": "sconv.lr_finder",
-    "LRFinder": "sconv.lr_finder",
-    "OneCycleScheduler": "sconv.callbacks",
-    "RangeTest": "sconv.readings",
-    "ScheduleCallback": "sconv.callbacks",
-}
-
-__all__ = [
-    "LRFinder",
-    "OneCycleScheduler",
-    "RangeTest",
-    "ScheduleCallback",
-    "__version__",
-    "attach",
-    "detach",
-    "fit_one_cycle",
-    "group_parameters",
-    "lr_find",
-    "schedules",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'sconv' has no attribute {name!r}")
-    module = importlib.import_module(_HOMES[name])
-    return module if _HOMES[name] == f"sconv.{name}" else getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+# Imported on first use: `import sconv` must not import TensorFlow.
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    ["schedules"],
+    {
+        "callbacks": ["OneCycleScheduler", "ScheduleCallback"],
+        "fitting": ["fit_one_cycle"],
+        "lr_finder": ["LRFinder", "lr_find"],
+        "optimizers": ["attach", "detach"],
+        "parameter_groups": ["group_parameters"],
+        "readings": ["RangeTest"],
+    },
+)

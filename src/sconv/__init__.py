@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sconv import schedules as schedules
+    from sconv.acceleration import accelerate as accelerate
+    from sconv.acceleration import decelerate as decelerate
     from sconv.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.callbacks import ScheduleCallback as ScheduleCallback
     from sconv.fitting import fit_one_cycle as fit_one_cycle
@@ -22,7 +24,9 @@ __version__ = "0.1.0"
 # Where each public name lives. They are imported on first use: `import sconv` must not import TensorFlow.
 _HOMES = {
     "schedules": "sconv.schedules",
+    "accelerate": "sconv.acceleration",
     "attach": "sconv.optimizers",
+    "decelerate": "sconv.acceleration",
     "detach": "sconv.optimizers",
     "group_parameters": "sconv.parameter_groups",
     "fit_one_cycle": "sconv.fitting",
@@ -39,7 +43,9 @@ __all__ = [
     "RangeTest",
     "ScheduleCallback",
     "__version__",
+    "accelerate",
     "attach",
+    "decelerate",
     "detach",
     "fit_one_cycle",
     "group_parameters",

@@ -51,7 +51,8 @@ def accelerate(model: keras.Model) -> Acceleration:
     rounding, and what is saved, cloned or copied is the stock model. Fused are Keras's own layers (not subclasses of
     them) on inputs of 4 axes, the last one normalised, in 32 or 16 bits; synchronized ones, renormalising ones, calls
     with a mask and what XLA compiles stay as they are. The model's own traced functions are made anew, yours are not:
-    accelerate before you trace. Doing it again changes nothing; `decelerate` undoes it.
+    accelerate before you trace. Second derivatives become exact, which those of `tf.nn.moments` are not. Doing it again
+    changes nothing; `decelerate` undoes it.
     """
     layers = _normalisations(model)
     obstacles = [_obstacle(layer) for layer in layers]
@@ -68,11 +69,16 @@ def accelerate(model: keras.Model) -> Acceleration:
 
 def decelerate(model: keras.Model) -> None:
     """Give every normalisation that `accelerate` fused its stock computation back."""
-    fused = [layer for layer in _normalisations(model) if _is_fused(layer)]
+    fused = fused_layers(model)
     for layer in fused:
         del vars(layer)["call"]
     if fused:
         _trace_anew(model)
+
+
+def fused_layers(model: keras.Model) -> list[BatchNormalization]:
+    """The normalisations of `model` that are fused now: a step that was traced with others is another step."""
+    return [layer for layer in _normalisations(model) if _is_fused(layer)]
 
 
 def _normalisations(model: keras.Model) -> list[BatchNormalization]:

@@ -37,11 +37,13 @@ class Acceleration:
     left_alone: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        several = "s" if self.fused > 1 else ""
-        done = f"{self.fused} normalisation{several} fused" if self.fused else "nothing to fuse"
-        waiting = [f"{self.unbuilt} to be fused once built, if of 4 axes"] if self.unbuilt else []
+        told = (
+            (self.fused, f"{self.fused} normalisation{'s' if self.fused > 1 else ''} fused"),
+            (self.unbuilt, f"{self.unbuilt} to be fused once built, if of 4 axes"),
+        )
+        done = [text for count, text in told if count] or ["nothing to fuse"]
         left = [f"{count} left alone ({reason})" for reason, count in self.left_alone.items()]
-        return f"accelerate: {', '.join([done] * bool(self.fused or not waiting) + waiting + left)}"
+        return f"accelerate: {', '.join(done + left)}"
 
 
 def accelerate(model: keras.Model) -> Acceleration:
@@ -93,8 +95,9 @@ def _is_fused(layer: BatchNormalization) -> bool:
 
 def _obstacle(layer: BatchNormalization) -> str | None:
     """Why a layer must stay as it is; None where it can be fused."""
+    if type(layer) is not BatchNormalization:
+        return "a subclass"
     reasons = {
-        "a subclass": type(layer) is not BatchNormalization,
         "a call of its own": "call" in vars(layer) and not _is_fused(layer),
         "synchronized": layer.synchronized,
         "renorm": getattr(layer, "renorm", False),  # which not every Keras knows

@@ -172,7 +172,7 @@ def test_second_derivatives_are_exact():
             with tf.GradientTape() as inner:
                 inner.watch(values)
                 total = tf.reduce_sum(tf.sin(normalised(values)) * tf.constant(weights, dtype))
-            penalty = tf.reduce_sum(inner.gradient(total, values) ** 2)
+            penalty = tf.reduce_sum(inner.gradient(total, values) ** 2 * tf.constant(weights, dtype))
         return outer.gradient(penalty, values).numpy()
 
     def formula(values):

@@ -27,7 +27,7 @@ HOUSE = (
     ("lr_finder", "progress", "sweeps", "leftovers"),
     ("recording", "feeding", "snapshots", "readings"),
     ("callbacks", "parameter_groups", "report", "suggestions", "contracts", "run_models"),
-    ("optimizers", "runs", "plots", "config", "smoothing", "callables", "targets", "augmentation"),
+    ("optimizers", "runs", "plots", "config", "smoothing", "callables", "targets", "augmentation", "acceleration"),
     ("schedules", "datasets", "models", "launchers", "devices", "limits"),
     ("checks",),
 )

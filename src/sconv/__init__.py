@@ -8,6 +8,8 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from sconv import schedules as schedules
+    from sconv.acceleration import accelerate as accelerate
+    from sconv.acceleration import decelerate as decelerate
     from sconv.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.callbacks import ScheduleCallback as ScheduleCallback
     from sconv.fitting import fit_one_cycle as fit_one_cycle
@@ -25,6 +27,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     ["schedules"],
     {
+        "acceleration": ["accelerate", "decelerate"],
         "callbacks": ["OneCycleScheduler", "ScheduleCallback"],
         "fitting": ["fit_one_cycle"],
         "lr_finder": ["LRFinder", "lr_find"],

@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import assembly, contracts, range_tests, runs, sweeps
+from sconv import assembly, contracts, keras_internals, range_tests, runs, sweeps
 from sconv.datasets import Dataset
 from sconv.schedules import Schedule
 
@@ -56,9 +56,9 @@ def train(cfg: DictConfig) -> None:
     _report(run)
 
 
+@keras_internals.forgetting_gradients()
 def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Dataset, steps: int) -> None:
     """Build, fit and save; what was reached is recorded also where the fit was cut short."""
-    from sconv.optimizers import detach
     from sconv.recording import Diverged
 
     model, stream = assembly.build(cfg, dataset)
@@ -75,8 +75,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
             callbacks=watch.callbacks,
         )
     except KeyboardInterrupt:
-        watch.recorder.flush()
-        detach(model.optimizer)
+        watch.driver.close()
         _save(model, run.directory)
         raise
     except Diverged as error:
@@ -97,19 +96,17 @@ class Watch:
         import keras
 
         from sconv.callbacks import ScheduleCallback
+        from sconv.feeding import follow_epochs
         from sconv.optimizers import inner
         from sconv.progress import ProgressBar
-        from sconv.recording import Clock, StepRecorder
+        from sconv.recording import Clock
 
         self.run, self.steps, self.epochs = run, steps, list[dict[str, float]]()
-        self.driver = ScheduleCallback(schedule, steps)
-        self.recorder, self.clock, self.bar = StepRecorder(self.driver, run.steps), Clock(), ProgressBar()
-        epochs = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch), on_epoch_end=self._epoch_ended
-        )
+        self.driver, self.clock, self.bar = ScheduleCallback(schedule, steps, run.steps), Clock(), ProgressBar()
+        epochs = keras.callbacks.LambdaCallback(on_epoch_end=self._epoch_ended)
         # What is evaluated is what is saved: `fit` ends with the averaged weights.
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
-        self.callbacks = [epochs, self.recorder, self.driver, self.clock, self.bar, *averaged]
+        self.callbacks = [follow_epochs(stream), epochs, self.driver, self.clock, self.bar, *averaged]
 
     def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
         self.epochs.append({"epoch": epoch + 1, **logs})
@@ -118,7 +115,7 @@ class Watch:
     def record_outcome(self) -> None:
         """Put what was reached into the summary."""
         self.bar.stop()
-        done = self.driver.attachment.position if hasattr(self.driver, "attachment") else 0
+        done = self.driver.attachment.position if self.driver.attachment else 0
         clock = self.clock
         seconds = {"training": clock.training, "evaluation": clock.evaluation, "compile": clock.compiling}
         rounded = {name: round(value, 3) for name, value in seconds.items()}

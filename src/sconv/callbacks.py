@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from sconv import checks, plots
-from sconv.optimizers import Attachment, attach, attached_to, inner
-from sconv.recording import StepRecorder, UpdateLosses, WriteSteps
+from sconv.optimizers import attach, attached_to, inner
+from sconv.recording import StepRecorder, WriteSteps, take_up
 from sconv.schedules import Schedule, onecycle_fastai
 
 
@@ -51,7 +50,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         steps = self.steps or self._updates(self.params["epochs"])
         self.attachment = attach(self.model.optimizer, self.schedule, steps)
         self.attachment.owner = self
-        self._losses = _take_up(self.model, self.attachment, recording=self.write is not None)
+        self._trace = take_up(self.model, self.attachment, recording=self.write is not None)
         self._recorder: StepRecorder | None = None
         self._begun, self._first, self._batches = False, 0, 0
         self._own_rate, self._told = self.attachment.own_learning_rate, False
@@ -64,8 +63,8 @@ class ScheduleCallback(keras.callbacks.Callback):
         self._first = self._updates(epoch) if epoch else 0
         self.attachment.begin_at(self._first)
         self._begun = True
-        if self.write is not None and self._losses is not None:
-            self._recorder = StepRecorder(self.attachment, self._losses, self.write, self.every_seconds)
+        if self.write is not None:
+            self._recorder = StepRecorder(self.attachment, self._trace, self.write, self.every_seconds)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batches += 1
@@ -175,41 +174,3 @@ class OneCycleScheduler(ScheduleCallback):
         high = checks.number("mom_max", mom_max, at_least=low, below=1)
         policy = onecycle_fastai(lr_max, (high, low), div_factor, pct_start=phase_1_pct)
         super().__init__(policy, steps)
-
-
-@dataclass(frozen=True, eq=False)
-class _Trace:
-    """A train function for fits with a schedule, and the model's plain one that it stands in for.
-
-    What is traced with a schedule would train a later plain fit wrongly, and the other way round.
-    """
-
-    model: keras.Model
-    plain: Any
-    own: Any
-    losses: UpdateLosses | None
-
-    def give_back(self) -> None:
-        """Leave the model as it was; one that was compiled anew since has another plain function by itself."""
-        if self.losses is not None:
-            self.losses.unhook()
-        if self.model.train_function is self.own:
-            self.model.train_function = self.plain
-
-
-def _take_up(model: keras.Model, attachment: Attachment, recording: bool) -> UpdateLosses | None:
-    """Have the model train in a function of its own while the schedule is on, which records where it is to.
-
-    All fits with a schedule share one, whatever their schedule and length, until the model is compiled anew, which
-    gives it another plain function; one that records serves those that record nothing.
-    """
-    trace, plain = attachment.trace, model.train_function
-    if trace is None or trace.plain is not plain or (recording and trace.losses is None):
-        model.train_function = None
-        model.make_train_function()
-        losses = UpdateLosses(attachment) if recording else None
-        attachment.trace = trace = _Trace(model, plain, model.train_function, losses)
-    model.train_function = trace.own
-    if trace.losses is not None:
-        trace.losses.hook(model)
-    return trace.losses

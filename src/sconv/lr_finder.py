@@ -79,16 +79,15 @@ class LRFinder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         before, most = len(self._losses), self.settings.max_steps
-        diverged = False
-        try:
+        ended = True
+        with contextlib.suppress(Diverged):
             self._driver.on_train_batch_end(batch, logs)
-        except Diverged:
-            diverged = True
-        self._skipped = self._skipped + 1 if len(self._losses) == before else 0
-        stuck = self._skipped > _SKIPPED_IN_A_ROW * self._driver.micro_batches
-        if (diverged or stuck) and len(self._losses) < most and np.isfinite(self._losses).all():
+            self._skipped = self._skipped + 1 if len(self._losses) == before else 0
+            ended = self._skipped > _SKIPPED_IN_A_ROW * self._driver.micro_batches
+        if ended and len(self._losses) < most and np.isfinite(self._losses).all():
             self._losses.append(math.inf)  # of an update that was skipped, or not yet whole
-        if len(self._losses) >= most or self._stops():
+        stop = stop_at(np.asarray(self._losses), self.settings.smoothing, self.settings.stop_factor)
+        if len(self._losses) >= most or stop is not None:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -103,11 +102,8 @@ class LRFinder(keras.callbacks.Callback):
         rates = self._driver.attachment.learning_rates
         self.result = readings.analyse(rates[: len(losses)], losses, self.settings, float(rates[-1]))
         if not stopped:
-            warnings.warn(
-                f"lr_find: got {len(losses)} updates, expected max_steps={self.settings.max_steps}; "
-                "give it more epochs",
-                stacklevel=2,
-            )
+            expected = f"expected max_steps={self.settings.max_steps}; give it more epochs"
+            warnings.warn(f"lr_find: got {len(losses)} updates, {expected}", stacklevel=2)
 
     def undo(self) -> None:
         """Put everything back; needed only where a `fit` was cut short by an exception or Ctrl-C."""
@@ -116,10 +112,6 @@ class LRFinder(keras.callbacks.Callback):
 
     def _note(self, first: int, rates: np.ndarray, momenta: np.ndarray | None, losses: np.ndarray) -> None:
         self._losses += losses.tolist()
-
-    def _stops(self) -> bool:
-        losses = np.asarray(self._losses)
-        return stop_at(losses, self.settings.smoothing, self.settings.stop_factor) is not None
 
     def _outcome(self) -> RangeTest:
         if self.result is None:
@@ -159,7 +151,8 @@ def lr_find(model: keras.Model, data: Any, *, batch_size: int | None = None, **o
 @contextlib.contextmanager
 def _as_before(model: keras.Model, finder: LRFinder, data: Any) -> Iterator[None]:
     """What `fit` writes on the model and where the data stands are put back, and an interrupted test is undone."""
-    written = {name: model.__dict__.get(name) for name in ("history", "stop_training")}
+    names = ("history", "stop_training")
+    written = {name: vars(model)[name] for name in names if name in vars(model)}
     epoch = int(data.epoch) if isinstance(data, TrainingStream) else 0
     try:
         yield
@@ -170,8 +163,6 @@ def _as_before(model: keras.Model, finder: LRFinder, data: Any) -> Iterator[None
     finally:
         if isinstance(data, TrainingStream):
             data.epoch.assign(epoch)
-        for name, value in written.items():
-            if value is None:
-                model.__dict__.pop(name, None)
-            else:
-                model.__dict__[name] = value
+        for name in names:
+            vars(model).pop(name, None)
+        vars(model).update(written)

@@ -28,37 +28,50 @@ class Diverged(Exception):  # noqa: N818 - an outcome of training, not a fault o
         super().__init__(f"the loss is not finite at step {step} (learning rate {learning_rate:.4g}{held})")
 
 
-class UpdateLosses:
-    """Every optimizer update's own loss, written into a variable inside the compiled step.
+class Trace:
+    """A train function for fits with a schedule, which stands in for the model's plain one while they run.
 
-    What Keras shows in a callback's logs is the mean since the epoch began. Under gradient accumulation a loss is the
-    mean over the update's own micro-batches.
+    What is traced with a schedule would train a plain fit wrongly, and the other way round. One that records writes
+    every update's own loss into a variable: Keras's logs have the mean since the epoch began. Under gradient
+    accumulation a loss is the mean over the update's own micro-batches.
     """
 
-    def __init__(self, attachment: Attachment):
-        self._attachment = attachment
+    def __init__(self, model: keras.Model, attachment: Attachment, recording: bool):
+        self._model, self._attachment, self._records = model, attachment, recording
+        self._plain, model.train_function = model.train_function, None
+        model.make_train_function()
+        self._own = model.train_function
         with tf.init_scope():
-            # One variable for good, of any length: a trace that is taken up again writes into the one it knows.
+            # Of any length, so that a later fit of another length finds it still valid.
             self._losses = tf.Variable(np.zeros(1, np.float32), shape=(None,), trainable=False)
 
-    def hook(self, model: keras.Model) -> None:
-        """Have the model's next trace record, with room for the losses of the whole schedule."""
-        # One slot more than updates, for all that comes after the last.
-        self._losses.assign(tf.zeros(len(self._attachment.learning_rates) + 1))
-        self._model, self._before = model, vars(model).get("compute_loss")
-        self._own_compute_loss = model.compute_loss
-        # Past __setattr__, like everything that must not be tracked and saved.
-        vars(model)["compute_loss"] = self._compute_loss
+    def serves(self, model: keras.Model, recording: bool) -> bool:
+        """Whether it is of the model as it is compiled now, and records where that is asked."""
+        return self._plain is model.train_function and (self._records or not recording)
 
-    def unhook(self) -> None:
-        """Give the model back its own way to compute the loss."""
-        vars(self._model).pop("compute_loss", None)
-        if self._before is not None:
-            vars(self._model)["compute_loss"] = self._before
+    def put_on(self) -> None:
+        """Have the model train in it, and where it records, with room for the losses of the whole schedule."""
+        model = self._model
+        model.train_function = self._own
+        if self._records:
+            # One slot more than updates, for all that comes after the last.
+            self._losses.assign(tf.zeros(len(self._attachment.learning_rates) + 1))
+            self._own_compute_loss = model.compute_loss
+            self._before = {name: own for name, own in vars(model).items() if name == "compute_loss"}
+            # Past __setattr__, like everything that must not be tracked and saved.
+            vars(model)["compute_loss"] = self._compute_loss
 
-    def read(self, first: int, stop: int) -> np.ndarray:
-        """The losses of the updates from number `first` up to `stop`."""
-        return self._losses[first:stop].numpy()
+    def give_back(self) -> None:
+        """Leave the model as it was; one that was compiled anew since has another plain function by itself."""
+        if self._model.train_function is self._own:
+            self._model.train_function = self._plain
+        if vars(self._model).get("compute_loss") == self._compute_loss:
+            vars(self._model).pop("compute_loss")
+            vars(self._model).update(self._before)
+
+    def read(self, rows: slice) -> np.ndarray:
+        """The losses of these updates."""
+        return self._losses[rows].numpy()
 
     @tf.autograph.experimental.do_not_convert
     def _compute_loss(self, *args: Any, **kwargs: Any) -> Any:
@@ -76,6 +89,17 @@ class UpdateLosses:
         return loss
 
 
+def take_up(model: keras.Model, attachment: Attachment, recording: bool) -> Trace:
+    """Have the model train in the trace of an earlier fit with a schedule, or in a new one where none serves.
+
+    All share one, whatever their schedule and length; one that records serves those that record nothing.
+    """
+    if attachment.trace is None or not attachment.trace.serves(model, recording):
+        attachment.trace = Trace(model, attachment, recording)
+    attachment.trace.put_on()
+    return attachment.trace
+
+
 class StepRecorder:
     """Hands on every update's own loss, with the learning rate and momentum it was made with.
 
@@ -84,8 +108,8 @@ class StepRecorder:
     that is not finite.
     """
 
-    def __init__(self, attachment: Attachment, losses: UpdateLosses, write: WriteSteps, every_seconds: float):
-        self._attachment, self._losses = attachment, losses
+    def __init__(self, attachment: Attachment, trace: Trace, write: WriteSteps, every_seconds: float):
+        self._attachment, self._trace = attachment, trace
         self._write, self._every_seconds = write, every_seconds
         self._written, self._flushed = attachment.position, time.monotonic()
 
@@ -106,7 +130,7 @@ class StepRecorder:
         """Write the rows that are new; returns their losses."""
         attachment = self._attachment
         rows = slice(self._written, min(attachment.position, len(attachment.learning_rates)))
-        losses = self._losses.read(rows.start, rows.stop)
+        losses = self._trace.read(rows)
         momenta = None if attachment.momenta is None else attachment.momenta[rows]
         if len(losses):
             self._write(rows.start, attachment.learning_rates[rows], momenta, losses)

@@ -23,34 +23,21 @@ class Snapshot:
         self._model = model
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
-        self._variables = [(variable, variable.numpy()) for variable in variables]
-        self._random = _RandomNumbers()
-
-    def put_back(self) -> None:
-        """Restore everything."""
-        self._model.reset_metrics()
-        for variable, value in self._variables:
-            variable.assign(value)
-        self._random.put_back()
-
-
-class _RandomNumbers:
-    """The states of all generators that a fit may draw from. Dropout's own are variables of the model."""
-
-    def __init__(self) -> None:
         self._python, self._numpy = random.getstate(), np.random.get_state()
         operations = keras_internals.operation_seeds()
         self._operations = None if operations is None else (operations, operations.getstate())
-        self._keras = keras_internals.seed_generator()
-        self._tensorflow = None
+        # Dropout's generators are variables of the model; these two are nobody's.
+        self._keras, self._tensorflow = keras_internals.seed_generator(), None
         # TensorFlow refuses to make one where operations are to be deterministic: then nobody can draw from it either.
         with contextlib.suppress(RuntimeError):
             self._tensorflow = tf.random.get_global_generator()
         states = [generator.state for generator in (self._keras, self._tensorflow) if generator is not None]
-        self._states = [(state, state.numpy()) for state in states]
+        variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables, *states]
+        self._variables = [(variable, variable.numpy()) for variable in variables]
 
     def put_back(self) -> None:
+        """Restore everything."""
+        self._model.reset_metrics()
         random.setstate(self._python)
         np.random.set_state(self._numpy)
         if self._operations is not None:
@@ -59,5 +46,5 @@ class _RandomNumbers:
         keras_internals.set_seed_generator(self._keras)
         if self._tensorflow is not None:
             tf.random.set_global_generator(self._tensorflow)
-        for variable, value in self._states:
+        for variable, value in self._variables:
             variable.assign(value)

@@ -35,7 +35,7 @@ class RangeTestSettings:
     anneal: str = "exponential"
 
     def __post_init__(self) -> None:
-        checks.integer("max_steps", self.max_steps, at_least=MIN_POINTS)
+        object.__setattr__(self, "max_steps", checks.integer("max_steps", self.max_steps, at_least=MIN_POINTS))
         self.schedule.sample(self.max_steps)
         checks.number("smoothing", self.smoothing, at_least=0, below=1)
         checks.number("stop_factor", self.stop_factor, above=1)

@@ -17,6 +17,7 @@ import simulations as sim
 from sconv import schedules
 from sconv.checks import SettingError, SettingTypeError
 from sconv.datasets import synthetic
+from sconv.snapshots import Snapshot
 from test_callbacks import CountingLoss
 
 SETTINGS = {"start_lr": 1e-3, "end_lr": 10.0, "max_steps": 60, "smoothing": 0.5}
@@ -205,6 +206,19 @@ def test_the_first_training_after_a_range_test_equals_training_without_it(built)
         model.fit(*ARRAYS, batch_size=32, epochs=2, verbose=0)
         states.append(state(model))
     assert same(*states)
+
+
+def test_every_source_of_random_numbers_is_put_back():
+    def draws():
+        order = list(tf.data.Dataset.range(20).shuffle(20).as_numpy_iterator())
+        normal = tf.random.get_global_generator().normal((2,)), keras.random.normal((2,))
+        return [np.asarray(drawn) for drawn in (random.random(), np.random.rand(), order, *normal)]
+
+    snapshot = Snapshot(network())
+    first, second = draws(), draws()
+    assert not any(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+    snapshot.put_back()
+    assert same(draws(), first)
 
 
 def test_what_fit_writes_on_the_model_is_put_back():

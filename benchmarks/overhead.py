@@ -27,7 +27,7 @@ from sconv.datasets import Split
 from sconv.datasets.streams import TrainingStream
 from sconv.models import lenet5, mlp
 from sconv.progress import ProgressBar
-from sconv.recording import Clock, StepRecorder
+from sconv.recording import Clock
 from sconv.schedules import onecycle_fastai
 
 BATCH, STEPS = 32, 500
@@ -66,14 +66,13 @@ def ways(kind: str, split: Split, directory: Path) -> dict[str, harness.Way]:
         )
 
     def recorded(per_execution: int, runner: bool) -> harness.Way:
-        model, driver = build(kind, per_execution), ScheduleCallback(onecycle_fastai(0.05), STEPS)
         name = f"{kind}-{per_execution}-{runner}"
         run = runs.RunWriter(directory / name).__enter__()
-        recorder = StepRecorder(driver, run.steps)
+        model, driver = build(kind, per_execution), ScheduleCallback(onecycle_fastai(0.05), STEPS, run.steps)
         if not runner:
             data = {"x": split.images, "y": split.labels, "batch_size": BATCH}
-            return lambda: model.fit(**data, verbose=0, callbacks=[recorder, driver])
-        callbacks = [recorder, driver, Clock(), ProgressBar(Console(file=open(directory / "bar", "w")))]  # noqa: SIM115
+            return lambda: model.fit(**data, verbose=0, callbacks=[driver])
+        callbacks = [driver, Clock(), ProgressBar(Console(file=open(directory / "bar", "w")))]  # noqa: SIM115
         return lambda: model.fit(stream.batches, verbose=0, shuffle=False, callbacks=callbacks)
 
     return {

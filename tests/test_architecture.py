@@ -25,10 +25,10 @@ HOUSE = (
     ("range_tests", "evaluation"),
     ("assembly", "fitting"),
     ("lr_finder", "progress", "sweeps", "leftovers"),
-    ("recording", "feeding", "snapshots", "readings"),
-    ("callbacks", "parameter_groups", "report", "suggestions", "contracts", "run_models"),
+    ("callbacks", "feeding", "snapshots", "readings"),
+    ("recording", "parameter_groups", "report", "suggestions", "contracts", "run_models"),
     ("optimizers", "runs", "plots", "config", "smoothing", "callables", "targets", "augmentation", "acceleration"),
-    ("schedules", "datasets", "models", "launchers", "devices", "limits"),
+    ("schedules", "datasets", "models", "launchers", "devices", "limits", "keras_internals"),
     ("checks",),
 )
 TASKS = {str(OmegaConf.load(path)._target_).removeprefix("sconv.").split(".")[0] for path in CONF.glob("task/*.yaml")}

@@ -250,6 +250,19 @@ def test_only_the_first_cycle_traces(compiled):
     sim.check(weights, sim.sgd, *segments)
 
 
+def test_a_plain_fit_on_batches_of_another_size_leaves_the_schedules_trace_alone():
+    def fit_wider(*callbacks):
+        model.fit(sim.X, sim.Y, batch_size=8, shuffle=False, verbose=0, callbacks=[*callbacks])
+
+    model = sgd_model()
+    fit(model, one_cycle())
+    fit_wider()
+    fit_wider(one_cycle())
+    wider = sim.batches(size=8)
+    segments = table(PEAK), (*own(5), wider), (*table(PEAK, 5), wider)
+    sim.check(model.get_weights(), sim.sgd, *segments)
+
+
 def test_a_plain_fit_first_keeps_its_trace_too():
     loss = CountingLoss()
     model = sgd_model(loss)
@@ -532,35 +545,50 @@ def test_plot():
 # --- Refused -------------------------------------------------------------------------------------------------------
 
 
+def test_a_second_schedule_in_the_same_fit_is_refused():
+    model = sgd_model(run_eagerly=True)
+    with pytest.raises(ValueError, match=r"^callbacks: got the schedules onecycle_fastai and constant") as caught:
+        fit(model, one_cycle(), sconv.ScheduleCallback(schedules.constant(0.1)))
+    assert "\n" not in str(caught.value)
+    # Nothing has been left behind.
+    assert sim.distance(fit(model, epochs=1), sim.simulate(sim.sgd, own(sim.PER_EPOCH))) < sim.TOLERANCE
+
+
+class SetEveryBatch(keras.callbacks.Callback):
+    """What a user may have written against an older Keras."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.optimizer.learning_rate = 0.02
+
+
 @pytest.mark.parametrize("ours_first", [True, False])
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: keras.callbacks.ReduceLROnPlateau("loss"),
-        lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
-        lambda: sconv.ScheduleCallback(schedules.constant(0.1)),
+        lambda: keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9),
+        lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.02),
+        SetEveryBatch,
     ],
-    ids=["ReduceLROnPlateau", "LearningRateScheduler", "ScheduleCallback"],
+    ids=["ReduceLROnPlateau", "LearningRateScheduler", "own"],
 )
-def test_rivals_in_the_same_fit_are_refused_by_name(make, ours_first):
-    rival = make()
-    model = sgd_model(run_eagerly=True)
-    callbacks = [one_cycle(), rival] if ours_first else [rival, one_cycle()]
-    with pytest.raises(ValueError, match=r"^callbacks: got ") as caught:
-        fit(model, *callbacks)
-    assert type(rival).__name__ in str(caught.value)
-    assert "OneCycleScheduler" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    # Nothing has been left behind.
-    model.set_weights(sim.START)
-    model.optimizer.learning_rate = LR
-    assert sim.distance(fit(model, epochs=1), sim.simulate(sim.sgd, own(sim.PER_EPOCH))) < sim.TOLERANCE
+def test_what_else_sets_the_learning_rate_is_told_once_and_changes_nothing_until_afterwards(make, ours_first):
+    model = sgd_model()
+    callbacks = [one_cycle(), make()]
+    with pytest.warns(UserWarning, match="learning_rate: something else set it to") as caught:
+        weights = fit(model, *(callbacks if ours_first else callbacks[::-1]))
+    assert len(caught) == 1
+    assert "but onecycle_fastai drives it" in str(caught[0].message)
+    sim.check(weights, sim.sgd, table(PEAK))
+    left = float(model.optimizer.learning_rate)
+    assert left != np.float32(LR)
+    weights = fit(model)
+    sim.check(weights, sim.sgd, table(PEAK), own(STEPS, left))
 
 
 def test_an_optimizer_that_cannot_be_driven_is_refused_in_fit():
     decay = keras.optimizers.schedules.CosineDecay(0.1, 10)
     for optimizer, name in (
-        (keras.optimizers.SGD(decay, momentum=0.9), "CosineDecay"),
+        (keras.optimizers.SGD(decay, momentum=0.9), "SGD already holds a schedule of its own"),
         (keras.optimizers.Adagrad(), "Adagrad"),
     ):
         with pytest.raises(ValueError, match=name):

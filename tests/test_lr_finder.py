@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import warnings
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -16,6 +17,8 @@ import simulations as sim
 from sconv import schedules
 from sconv.checks import SettingError, SettingTypeError
 from sconv.datasets import synthetic
+from sconv.snapshots import Snapshot
+from test_callbacks import CountingLoss
 
 SETTINGS = {"start_lr": 1e-3, "end_lr": 10.0, "max_steps": 60, "smoothing": 0.5}
 RATES = 1e-3 * 1e4 ** (np.arange(60) / 59)
@@ -205,6 +208,19 @@ def test_the_first_training_after_a_range_test_equals_training_without_it(built)
     assert same(*states)
 
 
+def test_every_source_of_random_numbers_is_put_back():
+    def draws():
+        order = list(tf.data.Dataset.range(20).shuffle(20).as_numpy_iterator())
+        normal = tf.random.get_global_generator().normal((2,)), keras.random.normal((2,))
+        return [np.asarray(drawn) for drawn in (random.random(), np.random.rand(), order, *normal)]
+
+    snapshot = Snapshot(network())
+    first, second = draws(), draws()
+    assert not any(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+    snapshot.put_back()
+    assert same(draws(), first)
+
+
 def test_what_fit_writes_on_the_model_is_put_back():
     model = network()
     find(model, ARRAYS)
@@ -254,6 +270,21 @@ def test_float16_that_skips_every_update_ends():
     assert np.isfinite(test.losses).all()
 
 
+@pytest.mark.parametrize("momentum", [None, 0.5])
+def test_the_training_after_a_range_test_takes_up_its_trace(momentum):
+    model, loss = line(), CountingLoss()
+    model.compile(model.optimizer, loss, jit_compile=False)
+    sconv.lr_find(model, stream(), momentum=momentum, **SETTINGS)
+    traced = loss.traces
+    assert traced > 0
+    model.fit(stream(), shuffle=False, epochs=2, verbose=0, callbacks=[sconv.OneCycleScheduler(0.05)])
+    assert loss.traces == traced
+    sim.check(model.get_weights(), sim.sgd, schedules.onecycle_fastai(0.05).sample(20))
+    model.fit(stream(), shuffle=False, epochs=1, verbose=0)
+    segments = schedules.onecycle_fastai(0.05).sample(20), sim.plain(10, 0.01, 0.9)
+    sim.check(model.get_weights(), sim.sgd, *segments)
+
+
 # --- The callback ---------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +319,7 @@ def test_the_callback_before_fit_and_beside_another_schedule():
     for ask in (finder.suggest, finder.plot):
         with pytest.raises(SettingError, match="no range test yet, expected a call after fit"):
             ask()
-    with pytest.raises(SettingError, match="LRFinder and OneCycleScheduler"):
+    with pytest.raises(SettingError, match="the schedules range_test and onecycle_fastai in one fit"):
         line().fit(stream(), shuffle=False, epochs=1, verbose=0, callbacks=[finder, sconv.OneCycleScheduler(0.1)])
 
 
@@ -412,30 +443,14 @@ def test_fit_one_cycle_warns_once_of_an_optimizer_without_momentum():
     assert sum("momentum=0" in str(warning.message) for warning in caught) == 1
 
 
-def test_private_names_the_range_test_relies_on():
-    from keras.src.backend.common import global_state
-    from tensorflow.python.eager import context
-
-    from sconv.snapshots import GLOBAL_SEED_GENERATOR
-
-    keras.utils.set_random_seed(1)
-    keras.random.normal((1,))
-    assert global_state.get_global_attribute(GLOBAL_SEED_GENERATOR) is not None
-    assert isinstance(context.context()._rng, random.Random)
-    model = keras.Sequential([keras.layers.Dense(1)])
-    model.compile("adam", "mse", metrics=["mae"])
-    assert hasattr(model, "_symbolic_build"), f"keras {keras.__version__} lacks Model._symbolic_build (sconv.feeding)"
-    model._symbolic_build(data_batch=(sim.X[:2], sim.Y[:2]))
-    made = (model.built, model.optimizer.built, bool(model.metrics_variables))
-    assert all(made), f"keras {keras.__version__}: Model._symbolic_build no longer makes all variables"
-
-
 def test_the_option_file_has_the_defaults_of_the_function():
     from omegaconf import OmegaConf
 
     from sconv import config
+    from sconv.readings import RangeTestSettings
 
     chosen = OmegaConf.to_container(OmegaConf.load(config.CONF / "config.yaml"))["lr_find"]
-    for function in (sconv.lr_find, sconv.LRFinder.__init__):
-        defaults = {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-        assert chosen == {name: defaults[name] for name in chosen}
+    # Momentum is the policy's own, at its peak.
+    defaults = {name: value for name, value in asdict(RangeTestSettings()).items() if name != "momentum"}
+    assert chosen == defaults
+    assert set(inspect.signature(sconv.LRFinder).parameters) == {*defaults, "momentum"}

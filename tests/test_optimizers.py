@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import keras
@@ -382,8 +381,8 @@ def test_schedule_free_is_refused():
 
 def test_an_optimizer_with_a_schedule_of_its_own_is_refused():
     decay = keras.optimizers.schedules.CosineDecay(0.1, 10)
-    for own, name in ((decay, "CosineDecay"), (lambda: 0.1, "function")):
-        with pytest.raises(ValueError, match=f"^learning_rate: SGD already holds {name}, expected a number"):
+    for own in (decay, lambda: 0.1):
+        with pytest.raises(ValueError, match=r"^learning_rate: SGD already holds a schedule of its own, expected"):
             sconv.attach(keras.optimizers.SGD(own, momentum=0.9), schedules.onecycle_fastai(0.1), STEPS)
 
 
@@ -450,46 +449,3 @@ def test_a_compiled_loop_obeys_the_user_after_detach():
     sconv.detach(optimizer)
     optimizer.learning_rate = 0.03
     sim.check(run(5), sim.sgd, table(0.05), sim.plain(5, 0.03, 0.9))
-
-
-# --- Keras's private names the source relies on --------------------------------------------------------------------
-
-
-def test_private_names_of_keras_are_still_there():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
-        scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.01))
-        model = build(optimizer)
-    used = [
-        (optimizer, "_backend_update_step"),
-        (optimizer, "_get_current_learning_rate"),
-        (optimizer, "_learning_rate"),
-        (optimizer, "_iterations"),
-        (optimizer, "gradient_accumulation_steps"),
-        (scaled, "inner_optimizer"),
-        (model, "_compile_config"),
-        (model, "train_function"),
-        (model, "make_train_function"),
-        (model, "compute_loss"),
-        (keras.callbacks.CallbackList(), "callbacks"),
-    ]
-    gone = [f"{type(owner).__name__}.{name}" for owner, name in used if not hasattr(owner, name)]
-    assert not gone, (
-        f"keras {keras.__version__} no longer has {', '.join(gone)}: sconv.optimizers, .callbacks or .recording need it"
-    )
-
-    # Present is not enough: the learning rate and the update must still go through them, and CallbackList call us.
-    passed = []
-    update, rate = optimizer._backend_update_step, optimizer._get_current_learning_rate
-    vars(optimizer)["_backend_update_step"] = lambda *args: (passed.append("_backend_update_step"), update(*args))[1]
-    vars(optimizer)["_get_current_learning_rate"] = lambda: (passed.append("_get_current_learning_rate"), rate())[1]
-    fit(model, epochs=1)
-    for name in ("_backend_update_step", "_get_current_learning_rate"):
-        assert name in passed, f"keras {keras.__version__} no longer calls SGD.{name} in a training step"
-    old = model._compile_config
-    model.compile(optimizer, "mae")
-    assert model._compile_config is not old, (
-        f"keras {keras.__version__} keeps Sequential._compile_config on recompiling"
-    )
-    assert model.train_function is None, f"keras {keras.__version__} keeps Sequential.train_function on recompiling"

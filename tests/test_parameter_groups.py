@@ -320,17 +320,3 @@ def test_factors_need_the_model():
 def test_factors_need_one_decay_in_muon():
     with pytest.raises(checks.SettingError, match=r"Muon decays by weight_decay=None and adam_weight_decay=0\.004"):
         group_parameters(keras.optimizers.Muon(weight_decay=None), two_layers(), lr_factors={"backbone": 0.1})
-
-
-def test_private_names_of_keras_are_still_there():
-    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.1)
-    asked = []
-    vars(optimizer).update(
-        _use_weight_decay=lambda variable: asked.append("decay") or False,
-        update_step=lambda *args: asked.append("update"),
-    )
-    model = one_layer()
-    model.compile(optimizer, "mse", jit_compile=False)
-    model.fit(sim.X, sim.Y, verbose=0)
-    assert {"decay", "update"} <= set(asked), f"keras {keras.__version__} no longer asks the instance"
-    assert hasattr(optimizer, "_var_key")

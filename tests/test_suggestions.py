@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sconv.checks import SettingError
 from sconv.range_grids import recommend
-from sconv.readings import analyse
+from sconv.readings import RangeTestSettings, analyse
 from sconv.smoothing import smooth, stop_at
 from sconv.suggestions import MIN_POINTS, RULES
 
@@ -41,10 +41,10 @@ FASTAI = {
 }
 
 
-def read(curve, points=100, noise=0.0, low=-7.0, high=1.0, **kwargs):
+def read(curve, points=100, noise=0.0, low=-7.0, high=1.0, end_lr=None, **settings):
     x = np.linspace(low, high, points)
     losses = curve(x) + noise * np.random.default_rng(0).normal(size=points)
-    return analyse(10**x, losses, **{"smoothing": 0.0, **kwargs})
+    return analyse(10**x, losses, RangeTestSettings(**{"smoothing": 0.0, **settings}), end_lr)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.9, 0.98])
@@ -118,7 +118,7 @@ def test_smith_is_a_third_of_where_the_losses_turn_ragged():
     x = np.linspace(-7, 1, 1000)
     random = np.random.default_rng(2)
     noise = random.normal(size=1000) * np.where(x > -1.5, 0.3, 0.02)
-    test = analyse(10**x, 1.5 - np.clip(x + 4, 0, 2) / 2 + noise, smoothing=0.95)
+    test = analyse(10**x, 1.5 - np.clip(x + 4, 0, 2) / 2 + noise, RangeTestSettings(smoothing=0.95))
     assert test.suggestions["smith"] == pytest.approx(10**-1.5 / 3, rel=0.4)
 
 
@@ -133,11 +133,11 @@ def test_what_follows_divergence_is_dropped():
     x = np.linspace(-7, 1, 200)
     losses = cliff(x)
     losses[150:] = np.nan
-    test = analyse(10**x, losses, smoothing=0.0)
+    test = analyse(10**x, losses, RangeTestSettings(smoothing=0.0))
     assert len(test.learning_rates) == len(test.losses) == len(test.smoothed) == 150
     assert test.diverged_at == pytest.approx(10 ** x[150])
     losses[150:] = 1e6
-    test = analyse(10**x, losses, smoothing=0.0)
+    test = analyse(10**x, losses, RangeTestSettings(smoothing=0.0))
     assert len(test.losses) == 151
     assert test.diverged_at == pytest.approx(10 ** x[150])
 
@@ -160,7 +160,7 @@ def test_a_curve_that_never_diverges_has_suggestions_and_a_note():
 @pytest.mark.parametrize("smoothing", [0.5, 0.9, 0.98])
 def test_noise_without_learning_is_no_curve(seed, smoothing):
     x = np.linspace(-7, 1, 500)
-    test = analyse(10**x, np.random.default_rng(seed).normal(2.3, 0.1, 500), smoothing)
+    test = analyse(10**x, np.random.default_rng(seed).normal(2.3, 0.1, 500), RangeTestSettings(smoothing=smoothing))
     assert test.suggestions == {}
     with pytest.raises(SettingError, match="never fell below its start") as caught:
         _ = test.suggestion
@@ -193,7 +193,7 @@ def test_a_first_loss_that_is_not_finite_is_an_error(first):
 def test_never_nan_and_never_off_the_curve(losses, decades, smoothing):
     rates = np.geomspace(1e-8, 1e-8 * 10**decades, len(losses))
     try:
-        test = analyse(rates, losses, smoothing)
+        test = analyse(rates, losses, RangeTestSettings(smoothing=smoothing))
     except SettingError:
         assert not np.isfinite(losses[0])
         return

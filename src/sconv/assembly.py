@@ -16,8 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sconv import checks, contracts, devices, limits, readings
 from sconv.datasets import Dataset, updates
 from sconv.datasets.dataset import MOST_UPDATES
-from sconv.schedules import Schedule, range_test
-from sconv.suggestions import MIN_POINTS
+from sconv.schedules import Schedule
 
 # Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
 
@@ -64,10 +63,8 @@ def build_schedule(cfg: DictConfig) -> Schedule:
 
 def judge_range_test(cfg: DictConfig) -> None:
     """Refuse settings of the range test that would fail later."""
-    wanted = cfg.lr_find
-    steps = checks.integer("max_steps", wanted.max_steps, at_least=MIN_POINTS, at_most=MOST_UPDATES)
-    range_test(wanted.start_lr, wanted.end_lr, anneal=wanted.anneal).sample(steps)
-    readings.settings(wanted.smoothing, wanted.stop_factor, wanted.suggestion)
+    checks.integer("max_steps", cfg.lr_find.max_steps, at_most=MOST_UPDATES)
+    readings.RangeTestSettings(**cfg.lr_find)
 
 
 def wants_lr_max(cfg: DictConfig) -> bool:
@@ -91,7 +88,7 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     from sconv.datasets.streams import TrainingStream
     from sconv.parameter_groups import group_parameters
 
-    _forget_the_last()
+    keras.utils.clear_session()  # lets go of the last model of this process
     keras.utils.set_random_seed(cfg.seed)
     loss, augment = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment"))
     # Keras takes no whole number for a rate: lr_max=1 means 1.0.
@@ -144,18 +141,6 @@ def compute_dtypes(model: Any) -> dict[str, int]:
         elif layer.weights:
             counts[layer.compute_dtype] += 1
     return dict(counts)
-
-
-def _forget_the_last() -> None:
-    """Let go of all that the last model of this process left behind."""
-    import keras
-    from tensorflow.python.framework import ops
-
-    # TensorFlow registers a gradient for every trace of an optimizer's step, and through it keeps the graph for good.
-    registered = ops.gradient_registry._registry
-    for name in [name for name in registered if name.startswith("CustomGradient-")]:
-        del registered[name]
-    keras.utils.clear_session()
 
 
 def _make_variables(model: Any, images: Any, labels: Any) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from sconv import checks, plots
-from sconv.optimizers import attach, detach, inner
+from sconv.optimizers import attach, attached_to, inner
+from sconv.recording import StepRecorder, WriteSteps, take_up
 from sconv.schedules import Schedule, onecycle_fastai
-
-_RIVALS = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 
 
 class ScheduleCallback(keras.callbacks.Callback):
@@ -22,28 +19,42 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     `steps` is the number of optimizer updates of the whole run (a float is accepted where it is whole); None takes
     epochs x steps from `fit`. `initial_epoch` begins that far into the schedule. After `fit`, `.lrs` and `.moms` hold
-    the values of the updates made. Keras calls no `on_train_end` after an exception or Ctrl-C: the schedule then stays
-    on until the next `fit` with a schedule, or `sconv.detach(model.optimizer)`.
+    the values of the updates made. `write(first, rates, momenta, losses)` gets every update's own loss (also kept, in
+    `.losses`), consecutive rows with first counted from 0, at least `every_seconds` and an epoch; `fit` then ends with `Diverged` at a loss
+    that is not finite. Keras calls no `on_train_end` after an exception or Ctrl-C: the schedule then stays on until
+    the next `fit` with a schedule, `close()`, or `sconv.detach(model.optimizer)`.
     """
 
-    def __init__(self, schedule: Schedule, steps: float | None = None):
+    def __init__(
+        self,
+        schedule: Schedule,
+        steps: float | None = None,
+        write: WriteSteps | None = None,
+        every_seconds: float = 5.0,
+    ):
         super().__init__()
         if not isinstance(schedule, Schedule):
             raise checks.SettingTypeError(
                 f"schedule: got {checks.shown(schedule)}, expected a sconv.schedules.Schedule"
             )
-        self.schedule = schedule
+        self.schedule, self.write, self.every_seconds = schedule, write, every_seconds
         self.steps = None if steps is None else checks.integer("steps", steps, at_least=1)
         if self.steps is not None:
             schedule.sample(self.steps)
+        self.attachment: Any = None  # an Attachment from the first fit on
         self.lrs: np.ndarray = np.empty(0)
         self.moms: np.ndarray | None = None
+        self.losses: np.ndarray = np.empty(0)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        _refuse_rivals(self)
-        self.attachment = attach(self.model.optimizer, self.schedule, self.steps or self._steps_of_fit())
+        self._refuse_a_second()
+        steps = self.steps or self._updates(self.params["epochs"])
+        self.attachment = attach(self.model.optimizer, self.schedule, steps)
+        self.attachment.owner = self
+        self._trace = take_up(self.model, self.attachment, recording=self.write is not None)
+        self._recorder: StepRecorder | None = None
         self._begun, self._first, self._batches = False, 0, 0
-        _swap_traces(self.model, self.attachment)
+        self._own_rate, self._told = self.attachment.own_learning_rate, False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._begun:
@@ -53,27 +64,42 @@ class ScheduleCallback(keras.callbacks.Callback):
         self._first = self._updates(epoch) if epoch else 0
         self.attachment.begin_at(self._first)
         self._begun = True
+        if self.write is not None:
+            self._recorder = StepRecorder(self.attachment, self._trace, self.write, self.every_seconds)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batches += 1
+        if self._recorder is not None:
+            self._recorder.executed((logs or {}).get("loss", 0.0))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._tell_of_a_rival()
+        if self._recorder is not None:
+            self._recorder.evaluated((logs or {}).get("val_loss", 0.0))
 
     def on_train_end(self, logs: Any = None) -> None:
         self._recount()
+        self._tell_of_a_rival()
         planned, done = len(self.attachment.learning_rates), self.attachment.position
-        self._finish(done)
+        self.close()
         if done != planned:
             what = "the final values held for the rest" if done > planned else "the schedule did not reach its end"
             warnings.warn(
                 f"{self.schedule.name}: planned for steps={planned}, but fit made {done} updates: {what}", stacklevel=2
             )
 
-    def _finish(self, done: int) -> None:
-        """Keep the values of the updates made, and take the schedule off."""
+    def close(self) -> None:
+        """Keep and write the values of the updates made, and take the schedule off; of use where a fit is cut short."""
+        if self.attachment is None or self.attachment.owner is not self:
+            return
+        if self._recorder is not None:
+            self._recorder.flush()
+            self.losses = self._trace.read(slice(self._first, self.attachment.position))
         planned = len(self.attachment.learning_rates)
-        rows = np.minimum(np.arange(self._first, done), planned - 1)
+        rows = np.minimum(np.arange(self._first, self.attachment.position), planned - 1)
         self.lrs = self.attachment.learning_rates[rows]
         self.moms = None if self.attachment.momenta is None else self.attachment.momenta[rows]
-        detach(self.model.optimizer)
+        self.attachment.remove()
 
     def plot(self) -> Any:
         """Draw the learning rate and momentum of the updates made; returns the matplotlib figure."""
@@ -87,13 +113,12 @@ class ScheduleCallback(keras.callbacks.Callback):
     def _recount(self) -> None:
         """Put right what Keras overcounts: where data ends unannounced, it raises the counter once too often."""
         if self.params.get("steps") is None and self.model.steps_per_execution == 1:
-            self.attachment.begin_at(self._first + self._batches // self._micro_batches())
+            self.attachment.begin_at(self._first + self._batches // self.micro_batches)
 
-    def _micro_batches(self) -> int:
+    @property
+    def micro_batches(self) -> int:
+        """Batches to an optimizer update."""
         return inner(self.model.optimizer).gradient_accumulation_steps or 1
-
-    def _steps_of_fit(self) -> int:
-        return self._updates(self.params["epochs"])
 
     def _updates(self, epochs: int) -> int:
         """Optimizer updates in so many epochs."""
@@ -103,7 +128,30 @@ class ScheduleCallback(keras.callbacks.Callback):
                 "steps: got None and fit does not know how long its data is, expected the number of updates "
                 "(epochs x steps per epoch), or steps_per_epoch in fit"
             )
-        return epochs * batches // self._micro_batches()
+        return epochs * batches // self.micro_batches
+
+    def _refuse_a_second(self) -> None:
+        """Refuse a fit that another schedule drives; what an earlier fit left on is no matter."""
+        attachment = attached_to(self.model.optimizer)
+        other = None if attachment is None else attachment.owner
+        # Keras gives one and the same mapping to all callbacks of a fit.
+        if other is not None and other is not self and other.params is self.params:
+            other.close()
+            raise checks.SettingError(
+                f"callbacks: got the schedules {other.schedule.name} and {self.schedule.name} in one fit, "
+                "expected one: only one can drive the learning rate"
+            )
+
+    def _tell_of_a_rival(self) -> None:
+        """Warn once where something else has set the optimizer's learning rate."""
+        rate = self.attachment.own_learning_rate
+        if not self._told and rate != self._own_rate:
+            warnings.warn(
+                f"learning_rate: something else set it to {rate:.4g} during fit, but {self.schedule.name} drives it; "
+                "what was set holds once the schedule is off",
+                stacklevel=2,
+            )
+            self._told = True
 
 
 class OneCycleScheduler(ScheduleCallback):
@@ -128,63 +176,3 @@ class OneCycleScheduler(ScheduleCallback):
         high = checks.number("mom_max", mom_max, at_least=low, below=1)
         policy = onecycle_fastai(lr_max, (high, low), div_factor, pct_start=phase_1_pct)
         super().__init__(policy, steps)
-
-
-@dataclass(frozen=True, eq=False)
-class _Identity:
-    """Holds a thing, equal only to a holder of the very same thing."""
-
-    thing: Any
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Identity) and self.thing is other.thing
-
-
-def _swap_traces(model: keras.Model, attachment: Any) -> None:
-    """Give the model a train function of its own while the schedule is on, and its plain one back afterwards.
-
-    A function traced with the schedule would train a later plain fit wrongly, and the other way round. Both are
-    kept, so that neither kind of fit traces again as long as nothing it was traced from has changed.
-    """
-    origin = (
-        _Identity(model._compile_config),  # a new one at every compile
-        model.steps_per_execution,
-        model.jit_compile,
-        model.run_eagerly,
-        vars(model).get("compute_loss"),  # put there by a recorder
-        attachment.momentum_name,
-    )
-    plain = model.train_function
-    kept_origin, kept = attachment.trace or ((), None)
-    model.train_function = kept if kept_origin == origin else None
-    model.make_train_function()
-
-    def give_back() -> None:
-        if origin[0] != _Identity(model._compile_config):
-            model.train_function = None  # compiled anew since, after a fit that was cut short
-            return
-        attachment.trace = (origin, model.train_function)
-        model.train_function = plain
-
-    attachment.on_remove = give_back
-
-
-def _refuse_rivals(callback: ScheduleCallback) -> None:
-    """Refuse a fit in which something else sets the learning rate too."""
-    for other in _siblings(callback):
-        if other is not callback and isinstance(other, (*_RIVALS, ScheduleCallback)):
-            raise checks.SettingError(
-                f"callbacks: got {type(callback).__name__} and {type(other).__name__}, "
-                "expected one of them: only one can drive the learning rate"
-            )
-
-
-def _siblings(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
-    """All callbacks of the running fit: Keras tells none of them, so ask the list that is calling this one."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.callbacks.CallbackList):
-            return list(caller.callbacks)
-        frame = frame.f_back
-    return [callback]

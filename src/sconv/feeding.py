@@ -11,10 +11,9 @@ import tensorflow as tf
 from sconv import checks
 from sconv.datasets import Dataset
 from sconv.datasets.streams import TrainingStream
-from sconv.optimizers import inner
 
 
-def compiled(model: Any) -> None:
+def check_compiled(model: Any) -> None:
     """Raise an error where `model` is no compiled Keras model."""
     if not isinstance(model, keras.Model):
         raise checks.SettingTypeError(f"model: got {checks.shown(model)}, expected a compiled keras.Model")
@@ -27,9 +26,7 @@ def feed(data: Any, batch_size: int | None = None) -> tuple[dict[str, Any], list
     if isinstance(data, Dataset):
         data = TrainingStream(data.train, checks.integer("batch_size", batch_size or 32, at_least=1), seed=0)
     if isinstance(data, TrainingStream):
-        stream = data
-        follow = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch))
-        return {"x": stream.batches, "shuffle": False}, [follow]
+        return {"x": data.batches, "shuffle": False}, [follow_epochs(data)]
     if isinstance(data, tf.data.Dataset):
         return {"x": data, "shuffle": False}, []
     if isinstance(data, (tuple, list)) and len(data) in (2, 3):
@@ -40,23 +37,22 @@ def feed(data: Any, batch_size: int | None = None) -> tuple[dict[str, Any], list
     )
 
 
-def build(model: keras.Model, arguments: dict[str, Any]) -> None:
-    """Make all variables now: what a step makes while it is traced could not be put back."""
+def follow_epochs(stream: TrainingStream) -> keras.callbacks.Callback:
+    """What tells a stream which epoch it is, for its order and augmentation to be that epoch's."""
+    return keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch))
+
+
+def make_weights(model: keras.Model, arguments: dict[str, Any]) -> None:
+    """Make the weights now: what a step makes while it is traced could not be put back."""
+    if model.built:
+        return
     x = arguments["x"]
-    batch = x.element_spec if isinstance(x, tf.data.Dataset) else keras.tree.map_structure(_spec, _batch(arguments))
-    model._symbolic_build(data_batch=batch)
+    if isinstance(x, tf.data.Dataset):
+        x = x.element_spec[0] if isinstance(x.element_spec, tuple) else x.element_spec
+    model(keras.tree.map_structure(_symbol, x))
 
 
-def _batch(arguments: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(arguments[name] for name in ("x", "y", "sample_weight") if name in arguments)
-
-
-def _spec(array: Any) -> tf.TensorSpec:
-    shape, kind = np.shape(array), keras.backend.standardize_dtype(getattr(array, "dtype", "float32"))
-    return tf.TensorSpec((None, *shape[1:]), kind)
-
-
-def own_momentum(optimizer: keras.optimizers.Optimizer) -> float | None:
-    """The momentum (else the beta_1) the optimizer was built with; None where it has neither, or 0."""
-    driven = inner(optimizer)
-    return next((getattr(driven, name) for name in ("momentum", "beta_1") if hasattr(driven, name)), None) or None
+def _symbol(array: Any) -> keras.KerasTensor:
+    """A tensor without values for a batch of such arrays."""
+    kind = keras.backend.standardize_dtype(getattr(array, "dtype", "float32"))
+    return keras.Input(np.shape(array)[1:], dtype=kind)

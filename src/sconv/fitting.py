@@ -10,14 +10,13 @@ import keras
 from sconv import checks
 from sconv.callbacks import ScheduleCallback
 from sconv.datasets import Split
-from sconv.feeding import compiled, feed, own_momentum
+from sconv.feeding import check_compiled, feed
 from sconv.lr_finder import lr_find
+from sconv.optimizers import own_momentum
 from sconv.schedules import Schedule, onecycle_fastai
 
 # What of `fit` decides the losses, and so goes to the range test too.
 _OF_THE_LOSS = ("batch_size", "class_weight", "sample_weight", "shuffle", "steps_per_epoch")
-# Any peak gives the same course of momentum.
-_ANY = 1.0
 
 
 def fit_one_cycle(
@@ -37,7 +36,7 @@ def fit_one_cycle(
     Schedule (`sconv.schedules.onecycle`; default: onecycle_fastai), or a finished Schedule, which brings its own
     lr_max. `range_test` holds settings of `lr_find`, such as {"max_steps": 200}. Everything else goes to `fit`.
     """
-    compiled(model)
+    check_compiled(model)
     policy = onecycle_fastai if schedule is None else schedule
     if isinstance(policy, Schedule):
         if lr_max != checks.AUTO:
@@ -45,12 +44,10 @@ def fit_one_cycle(
                 f"lr_max: got {checks.shown(lr_max)} and a finished schedule, expected one of them"
             )
         planned = policy
+    elif lr_max == checks.AUTO:
+        planned = _found(model, data, policy(1.0), range_test, fit)
     else:
-        planned = policy(
-            _find(model, data, policy(_ANY), {**(range_test or {})}, fit)
-            if lr_max == checks.AUTO
-            else checks.lr_max(lr_max)
-        )
+        planned = policy(checks.lr_max(lr_max))
     arguments, callbacks = feed(data, fit.pop("batch_size", None))
     if isinstance(validation_data, Split):
         validation_data = (validation_data.images, validation_data.labels)
@@ -63,11 +60,14 @@ def fit_one_cycle(
     )
 
 
-def _find(model: keras.Model, data: Any, shape: Schedule, wanted: dict[str, Any], fit: dict[str, Any]) -> float:
+def _found(
+    model: keras.Model, data: Any, shape: Schedule, settings: Mapping[str, Any] | None, fit: dict[str, Any]
+) -> Schedule:
+    """The policy of a peak of 1 at the peak that a range test finds."""
     of_loss = {name: fit[name] for name in _OF_THE_LOSS if name in fit}
-    momentum = shape.peak_momentum if own_momentum(model.optimizer) else None
-    found = lr_find(model, data, **{"momentum": momentum, **of_loss, **wanted})
+    momentum = shape.peak_momentum if own_momentum(model.optimizer)[1] else None
+    found = lr_find(model, data, **{"momentum": momentum, **of_loss, **(settings or {})})
     pick = found.suggestion
     if fit.get("verbose", "auto"):
         print(f"lr_max {pick:.3g} ({found.rule})")
-    return pick
+    return shape.scaled(pick)

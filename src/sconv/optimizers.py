@@ -7,19 +7,19 @@ schedule's table of values into a variable and has the traced update read the ro
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from sconv import checks
+from sconv import checks, keras_internals
 from sconv.schedules import Schedule
 
 _WITH_MOMENTUM = (
     "SGD, RMSprop and Muon have a momentum; Adam, AdamW, Nadam, Adamax, Lamb and Lion a beta_1 that takes its place"
 )
+_KEY = "_sconv_attachment"
 
 
 def attach(optimizer: keras.optimizers.Optimizer, schedule: Schedule, steps: int) -> Attachment:
@@ -37,10 +37,10 @@ def attach(optimizer: keras.optimizers.Optimizer, schedule: Schedule, steps: int
         raise checks.SettingTypeError(f"schedule: got {checks.shown(schedule)}, expected a sconv.schedules.Schedule")
     detach(driven)
     _refuse_conflicts(driven)
-    name = _momentum_name(driven, schedule)
+    drives_momentum = _drives_momentum(driven, schedule)
     rates, momenta = schedule.sample(steps)
     attachment = vars(driven).get(_KEY) or Attachment(driven)
-    attachment.install(rates, momenta if name else None, name)
+    attachment.install(rates, momenta if drives_momentum else None)
     return attachment
 
 
@@ -49,9 +49,15 @@ def detach(optimizer: keras.optimizers.Optimizer) -> None:
 
     Needed only where a `fit` was cut short by an exception or Ctrl-C: Keras then calls no `on_train_end`.
     """
-    attachment = vars(inner(optimizer)).get(_KEY)
-    if attachment is not None and attachment.attached:
+    attachment = attached_to(optimizer)
+    if attachment is not None:
         attachment.remove()
+
+
+def attached_to(optimizer: keras.optimizers.Optimizer) -> Attachment | None:
+    """What drives the optimizer now; None where nothing does."""
+    attachment: Attachment | None = vars(inner(optimizer)).get(_KEY)
+    return attachment if attachment is not None and attachment.attached else None
 
 
 def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -64,38 +70,46 @@ def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     return optimizer
 
 
+def own_momentum(optimizer: keras.optimizers.Optimizer) -> tuple[str | None, float]:
+    """The attribute that is the optimizer's momentum, else its beta_1, and its value; None and 0 without either."""
+    driven = inner(optimizer)
+    name = next((name for name in ("momentum", "beta_1") if hasattr(driven, name)), None)
+    return name, getattr(driven, name) if name else 0.0
+
+
 class Attachment:
     """What `attach` puts on one optimizer; kept between uses, so that a traced step can be taken up again.
 
     `learning_rates` and `momenta` (None where momentum is left alone) are the host's copy of the table, one value an
-    update.
+    update. `owner` and `trace` are the callback's: itself while its fit runs, and what it may take up again.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer):
         self.optimizer = optimizer
         self.attached = False
-        self.on_remove: Callable[[], None] | None = None
-        self.trace: tuple[Any, Any] | None = None
+        self.owner: Any = None
+        self.trace: Any = None
         with tf.init_scope():
             # Of unknown length, so that a later fit of another length finds its trace still valid.
             self._table = tf.Variable(np.zeros((1, 2), np.float32), shape=(None, 2), trainable=False)
             self._start = tf.Variable(0, dtype=tf.int64, trainable=False)
             self._on = tf.Variable(False, trainable=False)
 
-    def install(self, rates: np.ndarray, momenta: np.ndarray | None, momentum_name: str | None) -> None:
+    def install(self, rates: np.ndarray, momenta: np.ndarray | None) -> None:
         """Fill the table, begin at the optimizer's present count, and put the readers on the instance."""
         self.learning_rates, self.momenta = rates, momenta
-        self.momentum_name = momentum_name
-        self._own_momentum = getattr(self.optimizer, momentum_name) if momentum_name else None
-        self._table.assign(np.stack([rates, np.zeros_like(rates) if momenta is None else momenta], axis=1))
+        # The user's variable, not a copy: it may be set again after `detach`.
+        self._own_rate = self.optimizer.learning_rate
+        self._momentum_name, self._own_momentum = own_momentum(self.optimizer)
+        held = np.full_like(rates, self._own_momentum) if momenta is None else momenta
+        self._table.assign(np.stack([rates, held], axis=1))
         self.begin_at(0)
         self._on.assign(True)
         # Written past __setattr__: what Keras tracks, it saves.
-        attributes = vars(self.optimizer)
-        attributes[_KEY] = self
-        attributes["_get_current_learning_rate"] = self._learning_rate
-        if momentum_name:
-            attributes["_backend_update_step"] = self._update_step
+        vars(self.optimizer).update({_KEY: self, keras_internals.LEARNING_RATE: self._learning_rate})
+        # Also where this schedule leaves momentum alone: the next one to take up the trace may not.
+        if self._own_momentum:
+            vars(self.optimizer)["apply"] = self._apply
         self.attached = True
 
     def begin_at(self, position: int) -> None:
@@ -107,16 +121,20 @@ class Attachment:
         """Number of updates since row 0, as if the run had begun there."""
         return self._count() - int(self._start)
 
+    @property
+    def own_learning_rate(self) -> float:
+        """The value that the optimizer's own variable holds, whatever drives the updates."""
+        return float(tf.convert_to_tensor(self._own_rate))
+
     def remove(self) -> None:
         """Take the readers off; a function that was traced with them goes on with the user's own values."""
-        for name in ("_get_current_learning_rate", "_backend_update_step"):
+        for name in (keras_internals.LEARNING_RATE, "apply"):
             vars(self.optimizer).pop(name, None)
         self._on.assign(False)
-        self._table.assign([[0.0, float(self._own_momentum or 0.0)]])
-        self.attached = False
-        if self.on_remove is not None:
-            self.on_remove()
-            self.on_remove = None
+        self._table.assign([[0.0, self._own_momentum]])
+        self.attached, self.owner = False, None
+        if self.trace is not None:
+            self.trace.give_back()
 
     def _count(self) -> int:
         # Through a tensor: under a distribution strategy the counter is a variable that int() does not know.
@@ -124,19 +142,18 @@ class Attachment:
 
     @tf.autograph.experimental.do_not_convert
     def _learning_rate(self) -> tf.Tensor:
-        # The user's variable, not a copy: it may be set again after `detach`.
-        own = tf.cast(tf.convert_to_tensor(self.optimizer._learning_rate), tf.float32)
+        own = tf.cast(tf.convert_to_tensor(self._own_rate), tf.float32)
         return tf.where(self._on, self._row()[0], own)
 
     @tf.autograph.experimental.do_not_convert
-    def _update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+    def _apply(self, *args: Any, **kwargs: Any) -> None:
         # Restored to the user's own value rather than to what stood there: replicas trace this at the same time.
         attributes = vars(self.optimizer)
-        attributes[self.momentum_name] = _Moving(self._row()[1])
+        attributes[self._momentum_name] = keras_internals.Moving(self._row()[1])
         try:
-            type(self.optimizer)._backend_update_step(self.optimizer, grads, trainable_variables, learning_rate)
+            type(self.optimizer).apply(self.optimizer, *args, **kwargs)
         finally:
-            attributes[self.momentum_name] = self._own_momentum
+            attributes[self._momentum_name] = self._own_momentum
 
     def _row(self) -> tf.Tensor:
         last = tf.shape(self._table, out_type=tf.int64)[0] - 1
@@ -147,43 +164,6 @@ class Attachment:
         return tf.convert_to_tensor(self.optimizer.iterations) - self._start
 
 
-class _Moving:
-    """A momentum that is a tensor, in the places where Keras's update formulas expect a Python float.
-
-    They ask whether it differs from 0 while tracing (yes: it cycles), subtract, multiply, and convert it.
-    """
-
-    def __init__(self, tensor: tf.Tensor):
-        self.tensor = tensor
-        self.dtype = tensor.dtype.name
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
-        return self.tensor if dtype is None else tf.cast(self.tensor, dtype)
-
-    def __eq__(self, other: object) -> bool:
-        return False
-
-    def __gt__(self, other: object) -> bool:
-        return True
-
-    def __mul__(self, other: Any) -> Any:
-        return self.tensor * other
-
-    def __rmul__(self, other: Any) -> Any:
-        return other * self.tensor
-
-    def __sub__(self, other: Any) -> Any:
-        return self.tensor - other
-
-    def __rsub__(self, other: Any) -> Any:
-        return other - self.tensor
-
-
-_KEY = "_sconv_attachment"
-
-
 def _refuse_conflicts(optimizer: keras.optimizers.Optimizer) -> None:
     kind = type(optimizer).__name__
     if kind == "ScheduleFreeAdamW":
@@ -191,29 +171,26 @@ def _refuse_conflicts(optimizer: keras.optimizers.Optimizer) -> None:
             "optimizer: got ScheduleFreeAdamW, expected one that takes a schedule: "
             "it recovers its slow weights with the current beta_1, so a moving one trains wrongly"
         )
-    own = optimizer._learning_rate
-    if not isinstance(own, keras.Variable):
+    if not isinstance(optimizer.learning_rate, keras.Variable):
         raise checks.SettingError(
-            f"learning_rate: {kind} already holds {type(own).__name__}, expected a number: "
-            "only one schedule can drive it"
+            f"learning_rate: {kind} already holds a schedule of its own, expected a number: only one can drive it"
         )
 
 
-def _momentum_name(optimizer: keras.optimizers.Optimizer, schedule: Schedule) -> str | None:
-    """The attribute the policy's momentum drives, or None where there is nothing to drive."""
+def _drives_momentum(optimizer: keras.optimizers.Optimizer, schedule: Schedule) -> bool:
+    """Whether the policy has a momentum, and the optimizer one to drive."""
     if not schedule.has_momentum:
-        return None
+        return False
     kind = type(optimizer).__name__
-    name = next((name for name in ("momentum", "beta_1") if hasattr(optimizer, name)), None)
+    name, own = own_momentum(optimizer)
     if name is None:
         raise checks.SettingError(
             f"momentum: {kind} has none for {schedule.name} to drive; {_WITH_MOMENTUM}; "
             "or leave it alone with momentum=None"
         )
-    if not getattr(optimizer, name):
+    if not own:
         warnings.warn(
             f"{kind} was built with {name}=0 and has none to cycle: {schedule.name} drives its learning rate only",
             stacklevel=3,
         )
-        return None
-    return name
+    return bool(own)

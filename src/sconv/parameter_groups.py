@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from sconv import checks
+from sconv.keras_internals import USES_WEIGHT_DECAY, uses_weight_decay, variable_key
 from sconv.optimizers import inner
 
 # Those of attention and of normalisation over several axes have more than one axis themselves.
@@ -41,7 +42,6 @@ def group_parameters(
     coupled = 0.0 if l2 is None else checks.number("l2", l2, at_least=0)
     checks.choice("decay_all", decay_all, (True, False))
     factors = _factors(driven, model, lr_factors or {})
-    kind = type(driven)
 
     def decays(variable: Any) -> bool:
         return decay_all or (len(variable.shape) > 1 and variable.name not in _SPARED)
@@ -49,23 +49,23 @@ def group_parameters(
     def decays_in_keras(variable: Any) -> bool:
         # Keras decays all variables at one learning rate: those with a factor are left to `update_step`.
         return (
-            decays(variable) and driven._var_key(variable) not in factors and kind._use_weight_decay(driven, variable)
+            decays(variable) and variable_key(driven, variable) not in factors and uses_weight_decay(driven, variable)
         )
 
     # Here gradients are clipped, averaged over micro-batches and summed over replicas.
     @tf.autograph.experimental.do_not_convert
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        factor = factors.get(driven._var_key(variable))
+        factor = factors.get(variable_key(driven, variable))
         if factor is not None:
             learning_rate = tf.cast(learning_rate, variable.dtype) * tf.cast(factor, variable.dtype)
-            if driven.weight_decay and decays(variable) and kind._use_weight_decay(driven, variable):
+            if driven.weight_decay and decays(variable) and uses_weight_decay(driven, variable):
                 variable.assign_sub(learning_rate * tf.cast(driven.weight_decay, variable.dtype) * variable)
         if coupled and decays(variable):
             gradient = tf.cast(gradient, variable.dtype) + tf.cast(coupled, variable.dtype) * variable
-        kind.update_step(driven, gradient, variable, learning_rate)
+        type(driven).update_step(driven, gradient, variable, learning_rate)
 
     # Written past __setattr__: what Keras tracks, it saves.
-    vars(driven).update(update_step=update_step, _use_weight_decay=decays_in_keras)
+    vars(driven).update({"update_step": update_step, USES_WEIGHT_DECAY: decays_in_keras})
     return optimizer
 
 
@@ -86,7 +86,7 @@ def _factors(
     for name, value in wanted.items():
         factor = checks.number(f"lr_factors.{name}", value, above=0)
         for variable in _layer(model, name).trainable_variables:
-            factors[optimizer._var_key(variable)] = factor
+            factors[variable_key(optimizer, variable)] = factor
     return factors
 
 

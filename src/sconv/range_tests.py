@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import assembly, checks, runs
+from sconv import assembly, checks, keras_internals, runs
 from sconv.datasets import Dataset
 from sconv.plots import range_tests as pictures
 from sconv.readings import RangeTest
@@ -78,14 +78,15 @@ def begin(
         yield indifferent(cfg), run, schedule, dataset
 
 
+@keras_internals.forgetting_gradients()
 def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: float | None) -> RangeTest:
     """One range test on a fresh model; an optimizer built without momentum has none to hold."""
-    from sconv.feeding import own_momentum
     from sconv.lr_finder import lr_find
+    from sconv.optimizers import own_momentum
 
     model, stream = assembly.build(cfg, dataset)
     run.record(compute_dtypes=assembly.compute_dtypes(model))
-    held = momentum if own_momentum(model.optimizer) else None
+    held = momentum if own_momentum(model.optimizer)[1] else None
     with Console().status("learning-rate range test"):
         return lr_find(model, stream, momentum=held, **cfg.lr_find)
 

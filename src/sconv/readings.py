@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sconv import checks
 from sconv.plots import range_tests as pictures
+from sconv.schedules import Schedule, range_test
 from sconv.smoothing import by_chance, lowest, smooth, start_of, stop_at
 from sconv.suggestions import MIN_POINTS, RULES, Curve
 
@@ -18,6 +19,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RangeTestSettings:
+    """The settings of a range test, each checked by its name; `LRFinder` says what they mean."""
+
+    start_lr: float = 1e-7
+    end_lr: float = 10.0
+    max_steps: int = 1000
+    smoothing: float = 0.9
+    stop_factor: float = 4.0
+    suggestion: str = "smith"
+    momentum: float | None = None
+    anneal: str = "exponential"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "max_steps", checks.integer("max_steps", self.max_steps, at_least=MIN_POINTS))
+        self.schedule.sample(self.max_steps)
+        checks.number("smoothing", self.smoothing, at_least=0, below=1)
+        checks.number("stop_factor", self.stop_factor, above=1)
+        checks.choice("suggestion", self.suggestion, RULES)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The rise of the learning rate."""
+        return range_test(self.start_lr, self.end_lr, self.momentum, self.anneal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,34 +83,23 @@ class RangeTest:
         return pictures.range_test(self)
 
 
-def settings(smoothing: float, stop_factor: float, suggestion: str) -> None:
-    """Raise an error that names the first of the analysis's settings that is not allowed."""
-    checks.number("smoothing", smoothing, at_least=0, below=1)
-    checks.number("stop_factor", stop_factor, above=1)
-    checks.choice("suggestion", suggestion, RULES)
-
-
 def analyse(
-    learning_rates: ArrayLike,
-    losses: ArrayLike,
-    smoothing: float = 0.9,
-    stop_factor: float = 4.0,
-    suggestion: str = "smith",
-    end_lr: float | None = None,
+    learning_rates: ArrayLike, losses: ArrayLike, settings: RangeTestSettings | None = None, end_lr: float | None = None
 ) -> RangeTest:
     """Read a range test: what follows divergence is dropped, the rest is smoothed, every rule has its say.
 
     `learning_rates` and `losses` hold one value a step, in rising order of lr; `end_lr` is the planned end, for the
     picture. Raises SettingError where the very first loss is not finite.
     """
-    settings(smoothing, stop_factor, suggestion)
+    settings = settings or RangeTestSettings()
+    smoothing = settings.smoothing
     rates, raw = np.asarray(learning_rates, np.float64), np.asarray(losses, np.float64)
     if not len(raw) or not math.isfinite(raw[0]):
         raise checks.SettingError(
             f"lr_find: the loss of the first step is {raw[0] if len(raw) else 'missing'}, expected a finite number: "
             "no learning rate mends it; look at the data, the loss and the model"
         )
-    stop = stop_at(raw, smoothing, stop_factor)
+    stop = stop_at(raw, smoothing, settings.stop_factor)
     if stop is None:
         stop = _back_at_start(raw, smoothing)
     diverged_at = None if stop is None else float(rates[stop])
@@ -97,7 +113,7 @@ def analyse(
     if problem is None:
         curve = Curve.of(rates, raw, smoothed, smoothing)
         picks = {name: float(np.clip(rule(curve), rates[0], rates[-1])) for name, rule in RULES.items()}
-    return RangeTest(rates, raw, smoothed, picks, suggestion, end, diverged_at, problem)
+    return RangeTest(rates, raw, smoothed, picks, settings.suggestion, end, diverged_at, problem)
 
 
 def _back_at_start(raw: Array, smoothing: float) -> int | None:

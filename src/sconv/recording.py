@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sconv.callbacks import ScheduleCallback
+from sconv import keras_internals
+from sconv.optimizers import Attachment
 
 WriteSteps = Callable[[int, np.ndarray, "np.ndarray | None", np.ndarray], None]
 
@@ -36,121 +37,122 @@ class CutShort(Exception):  # noqa: N818 - an outcome of training, not a fault o
         super().__init__(f"training ended after {made} of {planned} updates")
 
 
-class UpdateLosses:
-    """Every optimizer update's own loss, written into a variable inside the compiled step.
+class Trace:
+    """A train function for fits with a schedule, which stands in for the model's plain one while they run.
 
-    What Keras shows in a callback's logs is the mean since the epoch began. Under gradient accumulation a loss is the
-    mean over the update's own micro-batches. `hook` before `schedule` goes on, `open` once it is on.
+    What is traced with a schedule would train a plain fit wrongly, and the other way round. One that records writes
+    every update's own loss into a variable: Keras's logs have the mean since the epoch began. Under gradient
+    accumulation a loss is the mean over the update's own micro-batches.
     """
 
-    def __init__(self, schedule: ScheduleCallback):
-        self.schedule = schedule
-        self.is_open = False
+    def __init__(self, model: keras.Model, attachment: Attachment, recording: bool):
+        self._model, self._attachment, self._records = model, attachment, recording
+        self._plain, model.train_function = model.train_function, None
+        model.make_train_function()
+        self._own = model.train_function
         with tf.init_scope():
-            # One variable for good, of any length: a trace that is taken up again writes into the one it knows.
+            # Of any length, so that a later fit of another length finds it still valid.
             self._losses = tf.Variable(np.zeros(1, np.float32), shape=(None,), trainable=False)
 
-    def hook(self, model: keras.Model) -> None:
-        """Have the model's next trace record."""
-        self._model, self.is_open = model, False
-        self._before = model.__dict__.get("compute_loss")
-        self._own_compute_loss = model.compute_loss
-        # Past __setattr__, like everything that must not be tracked and saved.
-        model.__dict__["compute_loss"] = self._compute_loss
+    def serves(self, model: keras.Model, recording: bool) -> bool:
+        """Whether it is of the model as it is compiled now, and records where that is asked."""
+        return self._plain is model.train_function and (self._records or not recording)
 
-    def open(self) -> None:
-        """Make room for the losses of the whole schedule."""
-        # One slot more than updates: evaluation after the last one computes a loss too.
-        self._losses.assign(tf.zeros(len(self.schedule.attachment.learning_rates) + 1))
-        self.is_open = True
+    def put_on(self) -> None:
+        """Have the model train in it, and where it records, with room for the losses of the whole schedule."""
+        model = self._model
+        model.train_function = self._own
+        if self._records:
+            # One slot more than updates, for all that comes after the last.
+            self._losses.assign(tf.zeros(len(self._attachment.learning_rates) + 1))
+            self._own_compute_loss = model.compute_loss
+            self._before = {name: own for name, own in vars(model).items() if name == "compute_loss"}
+            # Past __setattr__, like everything that must not be tracked and saved.
+            vars(model)["compute_loss"] = self._compute_loss
 
-    def unhook(self) -> None:
-        """Give the model back its own way to compute the loss."""
-        self._model.__dict__.pop("compute_loss", None)
-        if self._before is not None:
-            self._model.__dict__["compute_loss"] = self._before
+    def give_back(self) -> None:
+        """Leave the model as it was; one that was compiled anew since has another plain function by itself."""
+        if self._model.train_function is self._own:
+            self._model.train_function = self._plain
+        if vars(self._model).get("compute_loss") == self._compute_loss:
+            vars(self._model).pop("compute_loss")
+            vars(self._model).update(self._before)
 
-    def read(self, first: int, stop: int) -> np.ndarray:
-        """The losses of the updates from number `first` up to `stop`."""
-        return self._losses[first:stop].numpy()
+    def read(self, rows: slice) -> np.ndarray:
+        """The losses of these updates."""
+        return self._losses[rows].numpy()
 
     @tf.autograph.experimental.do_not_convert
     def _compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = self._own_compute_loss(*args, **kwargs)
         if kwargs.get("training") is False:
             return loss  # of an evaluation, which may come in the middle of an update's micro-batches
-        attachment = self.schedule.attachment
+        attachment = self._attachment
         parts = attachment.optimizer.gradient_accumulation_steps or 1
         slot = tf.minimum(attachment.position_tensor(), tf.size(self._losses, out_type=tf.int64) - 1)
         share = tf.cast(loss, tf.float32) / parts
         if parts > 1:
-            counter = tf.convert_to_tensor(attachment.optimizer._iterations)
+            counter = tf.convert_to_tensor(keras_internals.batches_seen(attachment.optimizer))
             share += tf.where(counter % parts == 0, 0.0, tf.gather(self._losses, slot))
         self._losses.scatter_nd_update([[slot]], [share])
         return loss
 
 
-class StepRecorder(keras.callbacks.Callback):
-    """Hand on every update's own loss, with the learning rate and momentum it was made with.
+def take_up(model: keras.Model, attachment: Attachment, recording: bool) -> Trace:
+    """Have the model train in the trace of an earlier fit with a schedule, or in a new one where none serves.
+
+    All share one, whatever their schedule and length; one that records serves those that record nothing.
+    """
+    if attachment.trace is None or not attachment.trace.serves(model, recording):
+        attachment.trace = Trace(model, attachment, recording)
+    attachment.trace.put_on()
+    return attachment.trace
+
+
+class StepRecorder:
+    """Hands on every update's own loss, with the learning rate and momentum it was made with.
 
     `write(first, rates, momenta, losses)` gets consecutive rows, first is counted from 0. The losses are fetched
-    every few seconds; learning rate and momentum are the table's. Stands before `schedule` in the list of callbacks.
-    Raises `Diverged` within one execution of a loss that is not finite.
+    every few seconds; learning rate and momentum are the table's. Raises `Diverged` within one execution of a loss
+    that is not finite.
     """
 
-    def __init__(self, schedule: ScheduleCallback, write: WriteSteps, every_seconds: float = 5.0):
-        super().__init__()
-        self.schedule, self.write, self.every_seconds = schedule, write, every_seconds
-        self._losses = UpdateLosses(schedule)
+    def __init__(self, attachment: Attachment, trace: Trace, write: WriteSteps, every_seconds: float):
+        self._attachment, self._trace = attachment, trace
+        self._write, self._every_seconds = write, every_seconds
+        self._written, self._flushed = attachment.position, time.monotonic()
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._losses.hook(self.model)
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if not self._losses.is_open:
-            self._losses.open()
-            self._written = self.schedule.attachment.position
-            self._flushed = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
+    def executed(self, loss: float) -> None:
+        """After each execution of steps, with the loss that Keras shows."""
+        if not math.isfinite(loss):
             self._diverged()
-        if time.monotonic() - self._flushed > self.every_seconds:
+        if time.monotonic() - self._flushed >= self._every_seconds:
             self.flush()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def evaluated(self, loss: float) -> None:
+        """After each epoch, with the loss of its evaluation."""
         self.flush()
-        if not math.isfinite((logs or {}).get("val_loss", 0.0)):
+        if not math.isfinite(loss):
             self._diverged()
-
-    def on_train_end(self, logs: Any = None) -> None:
-        self._losses.unhook()
 
     def flush(self) -> np.ndarray:
         """Write the rows that are new; returns their losses."""
-        if not self._losses.is_open:
-            return np.empty(0)
-        attachment = self.schedule.attachment
+        attachment = self._attachment
         rows = slice(self._written, min(attachment.position, len(attachment.learning_rates)))
-        losses = self._losses.read(rows.start, rows.stop)
+        losses = self._trace.read(rows)
         momenta = None if attachment.momenta is None else attachment.momenta[rows]
-        self.write(rows.start, attachment.learning_rates[rows], momenta, losses)
+        if len(losses):
+            self._write(rows.start, attachment.learning_rates[rows], momenta, losses)
         self._written, self._flushed = rows.stop, time.monotonic()
         return losses
-
-    def losses(self) -> np.ndarray:
-        """Every update's own loss so far."""
-        return self._losses.read(
-            0, min(self.schedule.attachment.position, len(self.schedule.attachment.learning_rates))
-        )
 
     def _diverged(self) -> None:
         first = self._written
         bad = np.flatnonzero(~np.isfinite(self.flush()))
-        attachment = self.schedule.attachment
         step = first + int(bad[0]) if len(bad) else self._written - 1
-        momentum = None if attachment.momenta is None else float(attachment.momenta[step])
-        raise Diverged(step, float(attachment.learning_rates[step]), momentum)
+        momenta = self._attachment.momenta
+        momentum = None if momenta is None else float(momenta[step])
+        raise Diverged(step, float(self._attachment.learning_rates[step]), momentum)
 
 
 class Clock(keras.callbacks.Callback):

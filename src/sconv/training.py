@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import assembly, contracts, range_tests, runs, smoothing, sweeps
+from sconv import assembly, contracts, keras_internals, range_tests, runs, smoothing, sweeps
 from sconv.datasets import Dataset
 from sconv.schedules import Schedule
 
@@ -59,9 +59,9 @@ def train(cfg: DictConfig) -> None:
     _report(run)
 
 
+@keras_internals.forgetting_gradients()
 def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Dataset, steps: int) -> None:
     """Build, fit and save; what was reached is recorded also where the fit was cut short."""
-    from sconv.optimizers import detach
     from sconv.recording import Diverged
 
     model, stream = assembly.build(cfg, dataset)
@@ -82,8 +82,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
             callbacks=watch.callbacks,
         )
     except KeyboardInterrupt:
-        watch.recorder.flush()
-        detach(model.optimizer)
+        watch.driver.close()
         _save(model, run.directory)
         raise
     except Diverged as error:
@@ -91,7 +90,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Data
         raise
     else:
         watch.check_complete()
-        run.record(learned=smoothing.learned(watch.recorder.losses(), contracts.chance(dataset, model)))
+        run.record(learned=smoothing.learned(watch.driver.losses, contracts.chance(dataset, model)))
         _save(model, run.directory)
         if dataset.validation is not None:
             run.test(cfg.epochs, model.evaluate(evaluated(dataset.test), verbose=0, return_dict=True))
@@ -106,21 +105,19 @@ class Watch:
         import keras
 
         from sconv.callbacks import ScheduleCallback
+        from sconv.feeding import follow_epochs
         from sconv.optimizers import inner
         from sconv.progress import ProgressBar
-        from sconv.recording import Clock, StepRecorder
+        from sconv.recording import Clock
 
         self.run, self.steps, self.monitored = run, steps, monitored
         self.epochs = list[dict[str, float]]()
-        self.driver = ScheduleCallback(schedule, steps)
-        self.recorder, self.clock = StepRecorder(self.driver, run.steps), Clock()
+        self.driver, self.clock = ScheduleCallback(schedule, steps, run.steps), Clock()
         self.bar = ProgressBar(monitored=monitored)
-        epochs = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: stream.epoch.assign(epoch), on_epoch_end=self._epoch_ended
-        )
+        epochs = keras.callbacks.LambdaCallback(on_epoch_end=self._epoch_ended)
         # What is evaluated is what is saved: `fit` ends with the averaged weights.
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
-        self.callbacks = [epochs, self.recorder, self.driver, self.clock, self.bar, *averaged]
+        self.callbacks = [follow_epochs(stream), epochs, self.driver, self.clock, self.bar, *averaged]
 
     def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
         self.epochs.append({"epoch": epoch + 1, **logs})
@@ -140,7 +137,7 @@ class Watch:
     def record_outcome(self) -> None:
         """Put what was reached into the summary."""
         self.bar.stop()
-        done = self.driver.attachment.position if hasattr(self.driver, "attachment") else 0
+        done = self.driver.attachment.position if self.driver.attachment else 0
         clock = self.clock
         seconds = {"training": clock.training, "evaluation": clock.evaluation, "compile": clock.compiling}
         rounded = {name: round(value, 3) for name, value in seconds.items()}

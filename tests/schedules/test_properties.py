@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sconv import checks
+from sconv import checks, schedules
 from sconv.schedules import Schedule, baseline, constant, cosine, onecycle, onecycle_fastai
 
 LONG = 10**6
@@ -322,3 +322,23 @@ def test_many_phases_do_not_drift_from_their_shares() -> None:
     for steps in range(schedule.min_steps, 400):
         for drop, knot in zip(drops, schedule.knots(steps), strict=False):
             assert abs(knot - drop * (steps - 1)) <= 1
+
+
+EVERY_POLICY = [getattr(schedules, name) for name in schedules.__all__ if name[0].islower() and name != "range_test"]
+
+
+@pytest.mark.parametrize("policy", EVERY_POLICY)
+@settings(deadline=None, max_examples=30)
+@given(peak=RATES, factor=st.floats(1e-6, 1e3), steps=st.integers(100, 400))
+def test_scaled_is_the_policy_of_a_scaled_peak(policy: Any, peak: float, factor: float, steps: int) -> None:
+    scaled, expected = policy(peak).scaled(factor), policy(peak * factor)
+    assert scaled.name == expected.name
+    (lr, momentum), (wanted_lr, wanted_momentum) = scaled.sample(steps), expected.sample(steps)
+    np.testing.assert_allclose(lr, wanted_lr, rtol=1e-9, atol=1e-15 * peak * factor)
+    assert np.array_equal(momentum, wanted_momentum)
+
+
+@pytest.mark.parametrize("factor", [0, -1.0, np.inf, np.nan, "2"])
+def test_a_factor_that_scales_nothing_is_refused(factor: Any) -> None:
+    with pytest.raises(checks.UserError, match=r"^factor: got .*, expected a finite number above 0$"):
+        constant(0.1).scaled(factor)

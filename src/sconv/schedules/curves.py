@@ -112,6 +112,12 @@ class Schedule:
         ends = [end for phase in self.phases if phase.momentum for end in zip(phase.lr, phase.momentum, strict=True)]
         return max(ends, key=lambda end: end[0])[1] if ends else None
 
+    def scaled(self, factor: float) -> Schedule:
+        """The same policy with every learning rate times `factor`, a number above 0; momentum as it is."""
+        by = checks.number("factor", factor, above=0)
+        phases = tuple(replace(phase, lr=(phase.lr[0] * by, phase.lr[1] * by)) for phase in self.phases)
+        return replace(self, phases=phases)
+
     @property
     def min_steps(self) -> int:
         """The number of steps from which on every phase always gets at least one."""

@@ -19,10 +19,10 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     `steps` is the number of optimizer updates of the whole run (a float is accepted where it is whole); None takes
     epochs x steps from `fit`. `initial_epoch` begins that far into the schedule. After `fit`, `.lrs` and `.moms` hold
-    the values of the updates made. `write(first, rates, momenta, losses)` gets every update's own loss (also kept, in
-    `.losses`), consecutive rows with first counted from 0, at least `every_seconds` and an epoch; `fit` then ends with `Diverged` at a loss
-    that is not finite. Keras calls no `on_train_end` after an exception or Ctrl-C: the schedule then stays on until
-    the next `fit` with a schedule, `close()`, or `sconv.detach(model.optimizer)`.
+    the values of the updates made. `write(first, rates, momenta, losses)` gets every update's own loss, consecutive
+    rows with first counted from 0, at least `every_seconds` and an epoch; `.losses` keeps them, and `fit` ends with
+    `Diverged` at one that is not finite. Keras calls no `on_train_end` after an exception or Ctrl-C: the schedule then
+    stays on until the next `fit` with a schedule, `close()`, or `sconv.detach(model.optimizer)`.
     """
 
     def __init__(

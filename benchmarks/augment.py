@@ -13,10 +13,11 @@ import keras
 import numpy as np
 
 from benchmarks import harness
-from sconv import augmentation, devices
 from sconv.datasets import synthetic
-from sconv.datasets.streams import TrainingStream
+from sconv.datasets.pipeline import augmentation
+from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.models import resnet
+from sconv.runner.devices import setup
 
 BATCH, IMAGES, CLASSES = 128, 1280, 10
 WAYS = {
@@ -31,7 +32,7 @@ WAYS = {
 def main() -> None:
     """Print and write the ratios."""
     rounds = harness.arguments(__doc__, rounds=7).parse_args().rounds
-    device = devices.set_up("cpu")
+    device = setup.set_up("cpu")
     split = synthetic.load((32, 32, 3), classes=CLASSES, train_size=IMAGES, test_size=CLASSES).train
     model = resnet.build((32, 32, 3), CLASSES, depth=20)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), keras.losses.CategoricalCrossentropy())

@@ -16,19 +16,20 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import harness
-from sconv import devices, runs
+from sconv import runs
+from sconv.runner.devices import quiet, setup
 
-with devices.quiet_start():
+with quiet.quiet_start():
     import keras
 
-from sconv.assembly import steps_per_execution
-from sconv.callbacks import OneCycleScheduler, ScheduleCallback
 from sconv.datasets import Split
-from sconv.datasets.streams import TrainingStream
+from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.models import lenet5, mlp
-from sconv.progress import ProgressBar
-from sconv.recording import Clock
+from sconv.runner.tasks.observers import Clock
+from sconv.runner.tasks.progress_bar import ProgressBar
 from sconv.schedules import onecycle_fastai
+from sconv.training.callbacks import OneCycleScheduler, ScheduleCallback
+from sconv.training.execution import steps_per_execution
 
 BATCH, STEPS = 32, 500
 
@@ -100,7 +101,7 @@ def measure(epochs: dict[str, harness.Way], rounds: int) -> dict[str, harness.Ro
 def main() -> None:
     """Measure, print a table, write the JSON."""
     rounds = harness.arguments(__doc__, rounds=15).parse_args().rounds
-    device = devices.set_up("cpu")
+    device = setup.set_up("cpu")
     found: dict[str, object] = {}
     random = np.random.default_rng(0)
     for kind, shape in (("mlp", (8,)), ("lenet5", (28, 28, 1))):

@@ -53,7 +53,7 @@ def carry_out(case):
 
 
 def command(arguments):
-    from sconv.__main__ import main
+    from sconv.runner.cli import main
 
     sys.argv = ["sconv", *(str(last_sweep(one)) for one in arguments)]
     try:
@@ -85,7 +85,7 @@ def shell(line):
     """With `sconv` and what is installed beside this Python to be found; a failure shows all that was said."""
     shims = Path("shims").absolute()
     shims.mkdir(exist_ok=True)
-    (shims / "sconv").write_text(f"#!{sys.executable}\nfrom sconv.__main__ import main\nmain()\n")
+    (shims / "sconv").write_text(f"#!{sys.executable}\nfrom sconv.runner.cli import main\nmain()\n")
     (shims / "sconv").chmod(0o755)
     places = {**os.environ, "PATH": f"{shims}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ran = subprocess.run(["bash", "-c", line], env=places, capture_output=True, text=True)

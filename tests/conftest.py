@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig, open_dict
 
-from sconv import config
+from sconv.runner.config import schema
 
 # Seconds at most for a command: many times what it takes, so that a busy machine fails no test.
 PATIENCE = 300
@@ -52,13 +52,13 @@ def seeded() -> None:
     random.seed(0)
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
-    if "sconv.contracts" in sys.modules:
-        sys.modules["sconv.contracts"]._loaded.cache_clear()
+    if "sconv.runner.config.data" in sys.modules:
+        sys.modules["sconv.runner.config.data"]._loaded.cache_clear()
 
 
 def _compose(*overrides: str, hydra: bool = False) -> DictConfig:
-    config.register()
-    with initialize_config_dir(str(config.CONF), version_base="1.3"):
+    schema.register()
+    with initialize_config_dir(str(schema.CONF), version_base="1.3"):
         return hydra_compose("config", list(overrides), return_hydra_config=hydra)
 
 

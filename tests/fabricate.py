@@ -14,7 +14,7 @@ import yaml
 from sconv import runs
 
 CONFIG: dict[str, Any] = {
-    "task": {"_target_": "sconv.training.train"},
+    "task": {"_target_": "sconv.runner.tasks.train.train"},
     "dataset": {"_target_": "sconv.datasets.synthetic.load", "shape": [8, 8, 1], "classes": 10, "seed": 0},
     "model": {"_target_": "sconv.models.mlp.build", "hidden": [128]},
     "optimizer": {"_target_": "keras.optimizers.SGD", "learning_rate": "${lr_max}", "momentum": 0.9},

@@ -6,9 +6,10 @@ import keras
 import pytest
 
 import sconv
-from sconv import checks, devices, schedules
+from sconv import checks, schedules
 from sconv.datasets import synthetic
 from sconv.models import lenet5, mlp, resnet
+from sconv.runner.devices import setup
 from sconv.schedules import Phase, Schedule, baseline, constant, cosine, onecycle, onecycle_fastai
 
 NAN, INF = float("nan"), float("inf")
@@ -115,8 +116,8 @@ CASES = [
     (lambda: lenet5.build((28, 28, 1), 10, scale=0), ValueError, "scale", "0", "above 0"),
     (lambda: resnet.build((32, 32, 3), 10, depth=21), ValueError, "depth", "21", "20, 26"),
     (lambda: resnet.build((32, 32, 3), 10, width=0), ValueError, "width", "0", "at least 1"),
-    (lambda: devices.set_up("tpu"), ValueError, "device", "'tpu'", "auto, cpu, gpu"),
-    (lambda: devices.set_up(threads=0), ValueError, "device.threads", "0", "at least 1"),
+    (lambda: setup.set_up("tpu"), ValueError, "device", "'tpu'", "auto, cpu, gpu"),
+    (lambda: setup.set_up(threads=0), ValueError, "device.threads", "0", "at least 1"),
 ]
 
 
@@ -174,8 +175,8 @@ def test_the_command_line_says_the_same(compose, overrides, call):
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
-    from sconv import complaints
-    from sconv.contracts import load_dataset
+    from sconv.runner import errors
+    from sconv.runner.config.data import load_dataset
 
     cfg = compose(*overrides.split())
     with pytest.raises(checks.UserError) as ours:
@@ -183,5 +184,5 @@ def test_the_command_line_says_the_same(compose, overrides, call):
     with pytest.raises(Exception, match="got") as theirs:
         _ = instantiate(cfg.schedule, _convert_="all"), load_dataset(cfg.dataset)
     group = overrides.split()[-1].partition("=")[0].rpartition(".")[0]
-    said = complaints.line(theirs.value, OmegaConf.to_container(cfg, resolve=False))
+    said = errors.line(theirs.value, OmegaConf.to_container(cfg, resolve=False))
     assert said == f"{group}{'.' * bool(group)}{ours.value}"

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from hydra.utils import instantiate
 
-from sconv import config, contracts
-from sconv.callbacks import ScheduleCallback
 from sconv.datasets import Dataset, Split, updates
-from sconv.datasets.streams import TrainingStream
-from sconv.parameter_groups import group_parameters
+from sconv.datasets.pipeline.batches import TrainingStream
+from sconv.runner import build
+from sconv.runner.config import schema
+from sconv.training import model_contract
+from sconv.training.callbacks import ScheduleCallback
+from sconv.training.parameter_groups import group_parameters
 
 pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
 
-EXPERIMENTS = sorted(path.stem for path in (config.CONF / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (schema.CONF / "experiment").glob("*.yaml"))
 # Shape, classes and training examples of what cannot be had without a download.
 CIFAR10 = ((32, 32, 3), 10, 50_000)
 DATA = {
@@ -104,10 +106,10 @@ def test_it_builds_and_takes_two_steps(cfg):
         cfg.model.weights = None
     dataset = made_up(cfg, batch=4)
     loss, augment, optimizer = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment", "optimizer"))
-    model = contracts.build_model(cfg.model, dataset, loss)
+    model = build.build_model(cfg.model, dataset, loss)
     group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
     model.compile(optimizer, loss, jit_compile=False)
-    stream = TrainingStream(dataset.train, 4, 0, augment, contracts.label_depth(model, loss))
+    stream = TrainingStream(dataset.train, 4, 0, augment, model_contract.label_depth(model, loss))
     before = [variable.numpy() for variable in model.trainable_variables]
     policy = ScheduleCallback(instantiate(cfg.schedule, _convert_="all"), 100)
     with pytest.warns(UserWarning, match="planned for steps=100"):

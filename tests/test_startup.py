@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from sconv.config import CONF
+from sconv.runner.config.schema import CONF
 
 TESTS = Path(__file__).parent
 PATIENCE = 300
@@ -85,7 +85,7 @@ def test_example_composes(compose, example):
 def test_the_tab_key(tmp_path, environment, typed, offered):
     """As in a terminal: what the script installs completes the console script's arguments."""
     script = tmp_path / "sconv"
-    script.write_text(f"#!{sys.executable}\nfrom sconv.__main__ import main\nmain()\n")
+    script.write_text(f"#!{sys.executable}\nfrom sconv.runner.cli import main\nmain()\n")
     script.chmod(0o755)
     pressed = (
         'eval "$(sconv -sc install=bash)"; COMP_WORDS=($COMP_LINE); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); '

@@ -8,17 +8,17 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from sconv import schedules as schedules
-    from sconv.acceleration import accelerate as accelerate
-    from sconv.acceleration import decelerate as decelerate
-    from sconv.callbacks import OneCycleScheduler as OneCycleScheduler
-    from sconv.callbacks import ScheduleCallback as ScheduleCallback
-    from sconv.fitting import fit_one_cycle as fit_one_cycle
-    from sconv.lr_finder import LRFinder as LRFinder
-    from sconv.lr_finder import lr_find as lr_find
-    from sconv.optimizers import attach as attach
-    from sconv.optimizers import detach as detach
-    from sconv.parameter_groups import group_parameters as group_parameters
-    from sconv.readings import RangeTest as RangeTest
+    from sconv.fit import fit_one_cycle as fit_one_cycle
+    from sconv.lr_finder.finder import LRFinder as LRFinder
+    from sconv.lr_finder.finder import lr_find as lr_find
+    from sconv.lr_finder.result import RangeTest as RangeTest
+    from sconv.training.acceleration import accelerate as accelerate
+    from sconv.training.acceleration import decelerate as decelerate
+    from sconv.training.attach import attach as attach
+    from sconv.training.attach import detach as detach
+    from sconv.training.callbacks import OneCycleScheduler as OneCycleScheduler
+    from sconv.training.callbacks import ScheduleCallback as ScheduleCallback
+    from sconv.training.parameter_groups import group_parameters as group_parameters
 
 __version__ = "0.1.0"
 
@@ -27,12 +27,12 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     ["schedules"],
     {
-        "acceleration": ["accelerate", "decelerate"],
-        "callbacks": ["OneCycleScheduler", "ScheduleCallback"],
-        "fitting": ["fit_one_cycle"],
-        "lr_finder": ["LRFinder", "lr_find"],
-        "optimizers": ["attach", "detach"],
-        "parameter_groups": ["group_parameters"],
-        "readings": ["RangeTest"],
+        "training.acceleration": ["accelerate", "decelerate"],
+        "training.callbacks": ["OneCycleScheduler", "ScheduleCallback"],
+        "fit": ["fit_one_cycle"],
+        "lr_finder.finder": ["LRFinder", "lr_find"],
+        "training.attach": ["attach", "detach"],
+        "training.parameter_groups": ["group_parameters"],
+        "lr_finder.result": ["RangeTest"],
     },
 )

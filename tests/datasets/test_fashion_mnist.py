@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from sconv.datasets import fashion_mnist, keras_cache
+from sconv.datasets import fashion_mnist
+from sconv.datasets.building import keras_downloads
 
 # Loads in a process whose every connection fails: first without the files, then with files that are cut short.
 OFFLINE = """
@@ -31,7 +32,7 @@ for _ in range(2):
 
 @pytest.fixture(scope="module")
 def clothes():
-    folder = keras_cache.home() / "datasets" / "fashion-mnist"
+    folder = keras_downloads.home() / "datasets" / "fashion-mnist"
     missing = [name for name in fashion_mnist.FILES if not (folder / name).is_file()]
     if missing:
         pytest.skip(f"Fashion-MNIST is not on this machine: {folder} lacks {', '.join(missing)}")

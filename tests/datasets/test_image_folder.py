@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from sconv import checks
-from sconv.datasets import decoding, image_csv, image_files, image_folder
+from sconv.datasets import image_csv, image_folder
+from sconv.datasets.building import image_cache, image_decoding
 
 COLOURS = {"red": (200, 10, 10), "green": (10, 200, 10), "blue": (10, 10, 200)}
 
@@ -174,7 +175,7 @@ def spoiled(folder):
 
 
 def test_bad_files_are_named(spoiled, monkeypatch):
-    monkeypatch.setattr(image_files, "SHOWN", 10)
+    monkeypatch.setattr(image_cache, "SHOWN", 10)
     message = refused(spoiled)
     assert message.startswith("dataset image_folder: 6 cannot be used: ")
     for name, reason in (
@@ -188,7 +189,7 @@ def test_bad_files_are_named(spoiled, monkeypatch):
         assert name in message
         assert reason in message.partition(name)[2].partition(")")[0].lower()
     assert message.endswith("set dataset.bad_files=skip")
-    monkeypatch.setattr(image_files, "SHOWN", 2)
+    monkeypatch.setattr(image_cache, "SHOWN", 2)
     assert "and 4 more" in refused(spoiled)  # this time from the cache
 
 
@@ -271,8 +272,8 @@ def test_no_folder_no_images_and_bad_settings(folder, tmp_path):
 def decodes(monkeypatch):
     """Counts the calls that decode, from now on."""
     calls = []
-    original = decoding.fill
-    monkeypatch.setattr(decoding, "fill", lambda *args: calls.append(args) or original(*args))
+    original = image_decoding.fill
+    monkeypatch.setattr(image_decoding, "fill", lambda *args: calls.append(args) or original(*args))
     return calls
 
 
@@ -321,7 +322,7 @@ def test_a_damaged_cache_is_built_again_and_an_interrupted_one_leaves_nothing(fo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding, "fill", interrupted)
+        patch.setattr(image_decoding, "fill", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load(folder, cache=str(cache))
     assert list(cache.iterdir()) == []
@@ -335,7 +336,7 @@ def test_by_default_the_cache_is_in_the_folder_of_keras(folder, tmp_path):
 
 
 def test_many_files_are_decoded_by_several_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_files, "CHUNK", 7)
+    monkeypatch.setattr(image_cache, "CHUNK", 7)
     for number in range(60):
         save(tmp_path / "many" / "ab"[number % 2] / f"{number:02}.png", (4 * number, 0, 0))
     (tmp_path / "many" / "a" / "08.png").write_text("broken")
@@ -443,9 +444,9 @@ def test_a_fault_of_ours_is_no_bad_file(tmp_path, monkeypatch, fault):
         raise fault
 
     np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.uint8, (1, 2, 2, 3)).flush()
-    monkeypatch.setattr(decoding, "decode", decode)
+    monkeypatch.setattr(image_decoding, "decode", decode)
     with pytest.raises(type(fault)):
-        decoding.fill(tmp_path / "rows.npy", tmp_path, ["a.png"], 0, False)
-    monkeypatch.setattr(decoding.Image, "open", decode)
+        image_decoding.fill(tmp_path / "rows.npy", tmp_path, ["a.png"], 0, False)
+    monkeypatch.setattr(image_decoding.Image, "open", decode)
     with pytest.raises(type(fault)):
-        decoding.first_size([tmp_path / "a.png"])
+        image_decoding.first_size([tmp_path / "a.png"])

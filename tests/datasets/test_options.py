@@ -10,15 +10,16 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from sconv import callables, checks, config, contracts
+from sconv import checks
 from sconv.datasets import tfds
+from sconv.runner.config import data, schema, targets
 
-OPTIONS = sorted(path for group in ("dataset", "augment") for path in (config.CONF / group).glob("*.yaml"))
+OPTIONS = sorted(path for group in ("dataset", "augment") for path in (schema.CONF / group).glob("*.yaml"))
 
 
 def composed(*overrides):
-    config.register()
-    with initialize_config_dir(str(config.CONF), version_base="1.3"):
+    schema.register()
+    with initialize_config_dir(str(schema.CONF), version_base="1.3"):
         return compose("config", list(overrides))
 
 
@@ -26,7 +27,7 @@ def composed(*overrides):
 def test_an_option_says_the_defaults_of_its_function(path):
     cfg = composed(f"{path.parent.name}={path.stem}")[path.parent.name]
     function = inspect.signature(get_object(cfg._target_))
-    own = {name for name in cfg if not (name.startswith("_") or (name in callables.PARTS and cfg[name] is None))}
+    own = {name for name in cfg if not (name.startswith("_") or (name in targets.PARTS and cfg[name] is None))}
     assert own == set(function.parameters)
     if "defaults" in OmegaConf.load(path):  # an option on top of another one differs from it
         return
@@ -53,17 +54,17 @@ def test_the_size_that_is_told_is_the_size():
     for option in ("mnist_5k", "digits", "synthetic"):
         for parts in ([], ["dataset.train_size=200"], ["dataset.validation=0.25"], ["dataset.classes=['1','2']"]):
             settings = composed(f"dataset={option}", *parts).dataset
-            assert contracts.training_size(settings) == len(contracts.load_dataset(settings).train)
+            assert data.training_size(settings) == len(data.load_dataset(settings).train)
 
 
 def test_the_size_that_an_option_tells_is_not_loaded():
     told = ["dataset=npz", "+dataset._examples_=1000"]  # of no file
-    assert contracts.training_size(composed(*told).dataset) == 1000
-    assert contracts.training_size(composed(*told, "dataset.train_size=300").dataset) == 300
+    assert data.training_size(composed(*told).dataset) == 1000
+    assert data.training_size(composed(*told, "dataset.train_size=300").dataset) == 300
 
 
 def test_a_size_told_wrong_is_noticed_where_it_is_loaded(caplog):
-    contracts.load_dataset(composed("dataset=digits", "dataset._examples_=1").dataset)
+    data.load_dataset(composed("dataset=digits", "dataset._examples_=1").dataset)
     assert "dataset._examples_: got 1, but digits has 1438" in caplog.text
 
 

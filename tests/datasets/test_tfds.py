@@ -10,8 +10,8 @@ import pytest
 
 from sconv import checks
 from sconv.datasets import Stream
-from sconv.datasets.parts import select
-from sconv.datasets.streams import TrainingStream, evaluation_batches
+from sconv.datasets.building.subset import select
+from sconv.datasets.pipeline.batches import TrainingStream, evaluation_batches
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import fabricate
-from sconv import plots
-from sconv.report import markdown
+from sconv.report import markdown, pictures
 from sconv.report.comparison import compare
 from sconv.report.groups import gather
 
@@ -66,14 +65,14 @@ def test_where_nothing_finished_there_is_still_a_report(tmp_path):
 
 def test_the_band_is_one_deviation_and_the_mean_is_drawn():
     x, mean, deviation = np.array([1.0, 2.0, 3.0]), np.array([0.2, 0.5, 0.7]), np.array([0.1, 0.0, 0.2])
-    line = plots.Line("group", {"steps": x}, {"test accuracy": mean}, {"test accuracy": deviation})
-    (axis,) = plots.overlay([line], ["steps"], ["test accuracy"]).axes
+    line = pictures.Line("group", {"steps": x}, {"test accuracy": mean}, {"test accuracy": deviation})
+    (axis,) = pictures.overlay([line], ["steps"], ["test accuracy"]).axes
     assert axis.lines[0].get_ydata().tolist() == mean.tolist()
     corners = axis.collections[0].get_paths()[0].vertices
     assert {(1.0, 0.1), (1.0, 0.3), (3.0, 0.5), (3.0, 0.9)} <= {(x, round(y, 9)) for x, y in corners.tolist()}
 
 
 def test_who_never_reached_the_target_is_told_in_the_picture():
-    (axis,) = plots.time_to_target([("a", [100, 200]), ("b", [50, None, None]), ("c", [None])], "steps").axes
+    (axis,) = pictures.time_to_target([("a", [100, 200]), ("b", [50, None, None]), ("c", [None])], "steps").axes
     assert [bar.get_width() for bar in axis.patches] == [150, 50]
     assert [text.get_text() for text in axis.texts] == ["never reached by 2 of 3", "never reached by 1 of 1"]

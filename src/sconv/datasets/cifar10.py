@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sconv.datasets import keras_cache
+from sconv.datasets.building import keras_downloads
 from sconv.datasets.dataset import Dataset
 
 FILE = "cifar-10-batches-py-target_archive (which is cifar-10-python.tar.gz, renamed)"
@@ -17,4 +17,4 @@ def load() -> Dataset:
     """
     from keras.datasets.cifar10 import load_data
 
-    return keras_cache.load("cifar10", load_data, [FILE], CLASS_NAMES)
+    return keras_downloads.load("cifar10", load_data, [FILE], CLASS_NAMES)

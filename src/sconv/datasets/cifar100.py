@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sconv.datasets import keras_cache
+from sconv.datasets.building import keras_downloads
 from sconv.datasets.dataset import Dataset
 
 FILE = "cifar-100-python-target_archive (which is cifar-100-python.tar.gz, renamed)"
@@ -28,4 +28,4 @@ def load() -> Dataset:
     """
     from keras.datasets.cifar100 import load_data
 
-    return keras_cache.load("cifar100", load_data, [FILE], CLASS_NAMES)
+    return keras_downloads.load("cifar100", load_data, [FILE], CLASS_NAMES)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from sconv.datasets.building.subset import hold_out
 from sconv.datasets.dataset import Dataset, Split
-from sconv.datasets.parts import hold_out
 
 TEST_SHARE = 0.2
 

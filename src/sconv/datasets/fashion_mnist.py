@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sconv.datasets import keras_cache
+from sconv.datasets.building import keras_downloads
 from sconv.datasets.dataset import Dataset
 
 FILES = (
@@ -33,4 +33,4 @@ def load() -> Dataset:
     """
     from keras.datasets.fashion_mnist import load_data
 
-    return keras_cache.load("fashion_mnist", load_data, FILES, CLASS_NAMES, subfolder="fashion-mnist")
+    return keras_downloads.load("fashion_mnist", load_data, FILES, CLASS_NAMES, subfolder="fashion-mnist")

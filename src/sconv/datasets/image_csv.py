@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sconv import checks
-from sconv.datasets import image_files, labelled
+from sconv.datasets.building import from_labels, image_cache
 from sconv.datasets.dataset import Dataset
 from sconv.datasets.image_folder import SPLITS
 
@@ -42,14 +42,14 @@ def load(
     files = table[image_column]
     _note(file, table, image_column, split_column)
     parts = np.full(len(files), "train") if split_column is None else _parts(file, split_column, table[split_column])
-    decoded = image_files.decode(
+    decoded = image_cache.decode(
         "image_csv", root, files, size=size, channels=channels, bad_files=bad_files, cache=cache
     )
     labels = np.array(table[label_column])[decoded.rows]
     if all(label.isascii() and label.isdecimal() and str(int(label)) == label for label in np.unique(labels)):
         labels = labels.astype(np.int64)
-    split = labelled.divided(decoded.images, labels, parts[decoded.rows])
-    return labelled.dataset(file.stem, split, None, test_share, bad_files)
+    split = from_labels.divided(decoded.images, labels, parts[decoded.rows])
+    return from_labels.dataset(file.stem, split, None, test_share, bad_files)
 
 
 def _note(file: Path, table: Mapping[str, Sequence[str]], image_column: str, split_column: str | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sconv import checks
-from sconv.datasets import image_files, labelled
+from sconv.datasets.building import from_labels, image_cache
 from sconv.datasets.dataset import Dataset
 
 # What people call the folders of the splits.
@@ -59,7 +59,7 @@ def load(
             f"dataset image_folder: {root} has no images in folders, expected {root}/<class>/<image>"
         )
     files = [file for _, _, file in found]
-    decoded = image_files.decode(
+    decoded = image_cache.decode(
         "image_folder",
         root,
         files,
@@ -71,8 +71,8 @@ def load(
     )
     parts = np.array([part for part, _, _ in found])[decoded.rows]
     classes = np.array([name for _, name, _ in found])[decoded.rows]
-    split = labelled.divided(decoded.images, classes, parts)
-    return labelled.dataset(root.resolve().name, split, None, test_share, bad_files)
+    split = from_labels.divided(decoded.images, classes, parts)
+    return from_labels.dataset(root.resolve().name, split, None, test_share, bad_files)
 
 
 def _splits(root: Path) -> tuple[dict[str, Path], list[tuple[str, str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sconv.datasets import keras_cache
+from sconv.datasets.building import keras_downloads
 from sconv.datasets.dataset import Dataset
 
 
@@ -14,4 +14,4 @@ def load() -> Dataset:
     """
     from keras.datasets.mnist import load_data
 
-    return keras_cache.load("mnist", load_data, ["mnist.npz"], [str(digit) for digit in range(10)])
+    return keras_downloads.load("mnist", load_data, ["mnist.npz"], [str(digit) for digit in range(10)])

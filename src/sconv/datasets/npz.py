@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sconv import checks
-from sconv.datasets import labelled
+from sconv.datasets.building import from_labels
 from sconv.datasets.dataset import Dataset
 
 TRAIN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
@@ -45,7 +45,7 @@ def load(
                 f"dataset npz: {file}: {part} has {len(inputs)} inputs and labels of shape {np.shape(labels)}, "
                 f"expected one label an input"
             )
-    return labelled.dataset("npz", splits, class_names, test_share)
+    return from_labels.dataset("npz", splits, class_names, test_share)
 
 
 def _pairs(

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from sconv import checks
-from sconv.datasets import labelled
+from sconv.datasets.building import from_labels
+from sconv.datasets.building.image_decoding import FAULTS
 from sconv.datasets.dataset import Dataset, Stream
-from sconv.datasets.decoding import FAULTS
 
 _WITHOUT = "without a network, prepare it elsewhere (tfds build) and copy its folder into dataset.data_dir"
 
@@ -116,7 +116,7 @@ def _labels(examples: Any) -> np.ndarray:
 
 def _shape(name: str, stored: Sequence[int | None], size: Sequence[int] | None) -> tuple[int, ...]:
     if size is not None:
-        height, width = labelled.height_and_width(size)
+        height, width = from_labels.height_and_width(size)
     elif None in stored[:2]:
         raise checks.SettingError(f"size: got None, but the images of {name} differ in size: set size=[height, width]")
     else:

@@ -1,6 +1,6 @@
 """Every picture: schedules, comparisons, confusion. Imports matplotlib only when one is drawn for a file."""
 
-from sconv.plots.comparisons import Line, confusion, overlay, time_to_target
+from sconv.plots.confusion import confusion
 from sconv.plots.figures import BLUE, COLOURS, DASHES, GREY, ORANGE, save, stroke
 from sconv.plots.schedules import Curves, schedule, sheet
 from sconv.plots.terminal import terminal
@@ -12,13 +12,10 @@ __all__ = [
     "GREY",
     "ORANGE",
     "Curves",
-    "Line",
     "confusion",
-    "overlay",
     "save",
     "schedule",
     "sheet",
     "stroke",
     "terminal",
-    "time_to_target",
 ]

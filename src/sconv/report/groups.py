@@ -13,7 +13,7 @@ from typing import Any
 from sconv import checks, runs
 from sconv.runs import Run
 
-TRAINING = "sconv.training.train"
+TRAINING = "sconv.runner.tasks.train.train"
 NOT_THE_SETTING = ("seed", "name", "resume_sweep")  # the last two are not about what is trained
 
 

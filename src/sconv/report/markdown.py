@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sconv import plots
-from sconv.report import curves, wording
+from sconv.report import curves, pictures, wording
 from sconv.report.comparison import UNITS, Comparison, Row
 from sconv.report.groups import Group, settings
 from sconv.report.statistics import spread
@@ -42,42 +42,42 @@ def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
     plans = [_plan(group) for group in groups]
     names = [name for name in ("learning rate", "momentum") if any(name in line.y for line in plans)]
     if names:
-        figures["schedules.png"] = ("learning rate and momentum", plots.overlay(plans, ["steps"], names))
+        figures["schedules.png"] = ("learning rate and momentum", pictures.overlay(plans, ["steps"], names))
     titles, labels = curves.titles(groups), curves.labels(groups)
     drawn = [_curves(group, label, titles) for group, label in zip(groups, labels, strict=True)]
     if any(line.y for line in drawn):
         axes = ["steps", "seconds of training"]
         title = f"{titles['val_accuracy']} and loss, mean ± std over seeds"
-        figures["curves.png"] = (title, plots.overlay(drawn, axes, list(titles.values())))
+        figures["curves.png"] = (title, pictures.overlay(drawn, axes, list(titles.values())))
     costs = [row.reach["step"].costs if row.reach else () for row in rows]
     reach = [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]
     if reach:
         title = f"steps to the target {titles['val_accuracy']}"
-        figures["time_to_target.png"] = (title, plots.time_to_target(reach, title))
+        figures["time_to_target.png"] = (title, pictures.time_to_target(reach, title))
     for name, (_, figure) in figures.items():
         plots.save(figure, out / name)
     return [(title, name) for name, (title, _) in figures.items()]
 
 
-def _plan(group: Group) -> plots.Line:
+def _plan(group: Group) -> pictures.Line:
     plan = curves.schedule(group)
     if plan is None:
-        return plots.Line(group.label, {}, {})
+        return pictures.Line(group.label, {}, {})
     shown = {
         name.replace("_", " "): plan[name] for name in ("learning_rate", "momentum") if np.isfinite(plan[name]).any()
     }
-    return plots.Line(group.label, {"steps": plan["step"]}, shown)
+    return pictures.Line(group.label, {"steps": plan["step"]}, shown)
 
 
-def _curves(group: Group, label: str, titles: Mapping[str, str]) -> plots.Line:
+def _curves(group: Group, label: str, titles: Mapping[str, str]) -> pictures.Line:
     runs = curves.of(group)
     if runs is None:
-        return plots.Line(label, {}, {})
+        return pictures.Line(label, {}, {})
     bands = {title: runs.band(metric) for metric, title in titles.items()}
     x = {"steps": runs.step.mean(axis=0), "seconds of training": runs.seconds.mean(axis=0)}
     means = {title: mean for title, (mean, _) in bands.items()}
     deviations = {title: deviation for title, (_, deviation) in bands.items() if len(runs.seeds) > 1}
-    return plots.Line(label, x, means, deviations)
+    return pictures.Line(label, x, means, deviations)
 
 
 def _sheet(rows: Sequence[Row], out: Path) -> Path:

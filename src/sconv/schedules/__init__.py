@@ -1,6 +1,6 @@
 """Learning-rate and momentum policies as pure functions of training progress: numbers only, no TensorFlow."""
 
-from sconv.schedules.curves import Phase, Schedule
+from sconv.schedules.custom import phases
 from sconv.schedules.cycles import cyclic, sgdr
 from sconv.schedules.decays import (
     baseline,
@@ -12,8 +12,9 @@ from sconv.schedules.decays import (
     polynomial,
     warmup_stable_decay,
 )
-from sconv.schedules.policies import onecycle, onecycle_fastai, onecycle_smith, phases
+from sconv.schedules.one_cycle import onecycle, onecycle_fastai, onecycle_smith
 from sconv.schedules.ranges import range_test
+from sconv.schedules.schedule import Phase, Schedule
 from sconv.schedules.shapes import SHAPES
 
 __all__ = [

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 
 from sconv import checks
-from sconv.schedules.curves import Pair, Phase, Schedule
-from sconv.schedules.knobs import Momentum, cycled, held, lr_levels
+from sconv.schedules.levels import Momentum, cycled, held, lr_levels
+from sconv.schedules.schedule import Pair, Phase, Schedule
 
 # The amplitude of a cycle, counted from 0, at its peak; and the shapes of its way up and its way down.
 _MODES: dict[str, tuple[Callable[[int, float], float], tuple[str, str]]] = {

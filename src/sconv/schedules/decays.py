@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sconv import checks
-from sconv.schedules.curves import Phase, Schedule
-from sconv.schedules.knobs import held, lr_levels
+from sconv.schedules.levels import held, lr_levels
+from sconv.schedules.schedule import Phase, Schedule
 
 
 def baseline(

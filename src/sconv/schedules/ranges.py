@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sconv import checks
-from sconv.schedules.curves import Phase, Schedule
-from sconv.schedules.knobs import held
+from sconv.schedules.levels import held
+from sconv.schedules.schedule import Phase, Schedule
 
 
 def range_test(

@@ -1,0 +1,1 @@
+"""Batches, and what is done to them."""

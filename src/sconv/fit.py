@@ -1,0 +1,73 @@
+"""From a compiled model to a trained one in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from sconv import checks
+from sconv.datasets import Split
+from sconv.lr_finder.finder import lr_find
+from sconv.schedules import Schedule, onecycle_fastai
+from sconv.training.attach import own_momentum
+from sconv.training.callbacks import ScheduleCallback
+from sconv.training.inputs import check_compiled, feed
+
+# What of `fit` decides the losses, and so goes to the range test too.
+_OF_THE_LOSS = ("batch_size", "class_weight", "sample_weight", "shuffle", "steps_per_epoch")
+
+
+def fit_one_cycle(
+    model: keras.Model,
+    data: Any,
+    epochs: int = 5,
+    lr_max: float | str = "auto",
+    validation_data: Any = None,
+    schedule: Schedule | Callable[[float], Schedule] | None = None,
+    range_test: Mapping[str, Any] | None = None,
+    **fit: Any,
+) -> keras.callbacks.History:
+    """Train a compiled model under the 1cycle policy; returns Keras's History.
+
+    `data` as for `lr_find`; `validation_data` as for `fit`, or a split of a `Dataset`. `lr_max="auto"` runs the range
+    test first, with the momentum that the policy has at its peak. `schedule` is a policy, a function from lr_max to a
+    Schedule (`sconv.schedules.onecycle`; default: onecycle_fastai), or a finished Schedule, which brings its own
+    lr_max. `range_test` holds settings of `lr_find`, such as {"max_steps": 200}. Everything else goes to `fit`.
+    """
+    check_compiled(model)
+    policy = onecycle_fastai if schedule is None else schedule
+    if isinstance(policy, Schedule):
+        if lr_max != checks.AUTO:
+            raise checks.SettingError(
+                f"lr_max: got {checks.shown(lr_max)} and a finished schedule, expected one of them"
+            )
+        planned = policy
+    elif lr_max == checks.AUTO:
+        planned = _found(model, data, policy(1.0), range_test, fit)
+    else:
+        planned = policy(checks.lr_max(lr_max))
+    arguments, callbacks = feed(data, fit.pop("batch_size", None))
+    if isinstance(validation_data, Split):
+        validation_data = (validation_data.images, validation_data.labels)
+    own = fit.pop("callbacks", None) or []
+    return model.fit(
+        **{**fit, **arguments},
+        epochs=epochs,
+        validation_data=validation_data,
+        callbacks=[*callbacks, ScheduleCallback(planned), *own],
+    )
+
+
+def _found(
+    model: keras.Model, data: Any, shape: Schedule, settings: Mapping[str, Any] | None, fit: dict[str, Any]
+) -> Schedule:
+    """The policy of a peak of 1 at the peak that a range test finds."""
+    of_loss = {name: fit[name] for name in _OF_THE_LOSS if name in fit}
+    momentum = shape.peak_momentum if own_momentum(model.optimizer)[1] else None
+    found = lr_find(model, data, **{"momentum": momentum, **of_loss, **(settings or {})})
+    pick = found.suggestion
+    if fit.get("verbose", "auto"):
+        print(f"lr_max {pick:.3g} ({found.rule})")
+    return shape.scaled(pick)

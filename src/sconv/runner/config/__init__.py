@@ -1,0 +1,1 @@
+"""The configuration: its schema, what is refused, what its targets name."""

@@ -1,0 +1,63 @@
+"""The configuration: where `conf/` is, the types of the flat knobs, and the names of run directories.
+
+Composing a configuration imports neither Keras nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from sconv.runner.config.run_names import _folder, _sweep, _what
+
+# Inside the package in a wheel, at the top of the repository in a checkout.
+_PACKAGED = Path(__file__).resolve().parents[2] / "conf"
+CONF = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[4] / "conf"
+
+
+@dataclass
+class Config:
+    """The knobs and the groups; Hydra refuses a value of another type and a name that is not here."""
+
+    task: Any = MISSING
+    # Which part of it; for any dataset, see sconv.runner.config.data.load_dataset.
+    dataset: Any = field(default_factory=lambda: {"classes": None, "train_size": None, "validation": None})
+    augment: Any = MISSING
+    model: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    device: Any = MISSING
+    loss: dict[str, Any] = MISSING
+    lr_max: Any = MISSING  # a number, or auto
+    lr_find: Any = MISSING
+    range_grid: Any = MISSING
+    # Its default may come with the optimizer, which is composed before config.yaml has its say.
+    weight_decay: float | None = None
+    l2: float | None = MISSING
+    decay_all: bool = MISSING
+    lr_factors: Any = None  # a mapping would take no new names from the command line
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    seed: int = MISSING
+    precision: str = MISSING
+    steps_per_execution: Any = MISSING
+    name: str | None = None
+    resume_sweep: str | None = None
+    run: str | None = MISSING
+    images: str | None = MISSING
+    target_whitelist: list[str] = field(default_factory=list)
+
+
+def register() -> None:
+    """Tell Hydra about the schema and OmegaConf about the resolvers that `conf/config.yaml` uses."""
+    ConfigStore.instance().store(name="schema", node=Config)
+    resolvers: dict[str, Callable[..., Any]] = {"pid": os.getpid, "what": _what, "folder": _folder, "sweep": _sweep}
+    for name, function in resolvers.items():
+        # Kept, as Hydra's `now` is: a worker process names the directories as the one that started it did.
+        OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True, use_cache=name == "pid")

@@ -1,0 +1,48 @@
+"""What of a configuration can be refused before anything is imported for it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from sconv import checks
+from sconv.runner.config import limits
+from sconv.runner.config.schema import Config
+
+# What drives the learning rate: the schedule, whose own highest one it is.
+_DRIVEN = "${lr_max}"
+
+
+def judge(cfg: DictConfig, in_sweep: bool) -> None:
+    """Refuse what no task can carry out, before anything is imported for it. Raises SettingError."""
+    _refuse_unread(cfg)
+    if cfg.resume_sweep and not in_sweep:
+        raise checks.SettingError(f"resume_sweep: got {cfg.resume_sweep!r} without -m, expected the sweep's command")
+    settings: Any = OmegaConf.to_container(cfg, resolve=False)
+    for group, values in settings.items():
+        target = values.get("_target_", "none") if isinstance(values, dict) else "none"
+        if not isinstance(target, str) or not target:
+            raise checks.SettingTypeError(f"{group}._target_: got {checks.shown(target)}, expected a function's name")
+    for group in ("lr_find", "range_grid"):
+        if not isinstance(settings[group], dict):
+            raise checks.SettingTypeError(f"{group}: got {checks.shown(settings[group])}, expected {group}.<name>=...")
+    limits.check(settings, limits.AT_THE_TOP)
+    limits.check(settings["loss"], limits.OF_LOSSES, "loss.")
+    limits.check(settings["optimizer"], limits.OF_OPTIMIZERS, "optimizer.")
+    rate = settings["optimizer"].get("learning_rate", _DRIVEN)
+    if rate != _DRIVEN:
+        raise checks.SettingError(
+            f"optimizer.learning_rate: got {checks.shown(rate)}, which the schedule overrides, expected lr_max=..."
+        )
+
+
+def _refuse_unread(cfg: DictConfig) -> None:
+    """Refuse a setting that was added with + where it is none of ours and no other value reads it."""
+    known = [knob.name for knob in fields(Config)]
+    values = OmegaConf.to_yaml(cfg)
+    for name in map(str, cfg):
+        if name not in known and f"${{{name}" not in values:
+            hint = checks.nearest(name, known) or ", and nothing reads it"
+            raise checks.SettingError(f"{name}: there is no such setting{hint}")

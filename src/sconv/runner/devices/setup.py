@@ -1,0 +1,67 @@
+"""Where a run computes: device and threads. Starts TensorFlow, and keeps it quiet while it does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from sconv import checks
+from sconv.runner.devices.quiet import quiet_start
+
+
+def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
+    """Choose the device and fix the number of threads; return what was chosen, for the record.
+
+    `kind` is auto, cpu or gpu; `threads` those of one CPU operation, None for one a core, or for OMP_NUM_THREADS.
+    Raises SettingError where there is no GPU, or where TensorFlow already runs with another number of threads.
+    """
+    checks.choice("device", kind, ("auto", "cpu", "gpu"))
+    wanted = _wanted(threads)
+    with quiet_start():
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        _fix_threads(tf, wanted)
+        if kind == "gpu" and not gpus:
+            found = ", ".join(device.name for device in tf.config.list_physical_devices()) or "nothing"
+            raise checks.SettingError(f"device: got gpu, but TensorFlow found only {found}; use device=cpu")
+        if kind == "cpu":
+            tf.config.set_visible_devices([], "GPU")
+            gpus = []
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.constant(0.0)
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted}
+
+
+def hold_threads(threads: int | None) -> None:
+    """Have TensorFlow start with so many threads, should something start it before `set_up` does."""
+    if "tensorflow" not in sys.modules:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(_wanted(threads))
+
+
+def _wanted(threads: int | None) -> int:
+    return _cores() if threads is None else checks.integer("device.threads", threads, at_least=1, at_most=4096)
+
+
+def _cores() -> int:
+    """The cores this process may use: launchers that divide a machine between workers say so in OMP_NUM_THREADS."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(usable, int(told))) if told.isdigit() else usable
+
+
+def _fix_threads(tf: Any, wanted: int) -> None:
+    now = tf.config.threading.get_intra_op_parallelism_threads()
+    now = now or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or _cores()
+    if now == wanted:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(wanted)
+    except RuntimeError as error:
+        raise checks.SettingError(
+            f"device.threads: got {wanted}, but TensorFlow already runs with {now} and cannot change them; "
+            "a sweep over threads needs a process for each job: hydra/launcher=submitit_local"
+        ) from error

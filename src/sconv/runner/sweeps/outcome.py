@@ -1,0 +1,75 @@
+"""What became of the jobs of a sweep, told from their run directories, so also where other processes ran them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sconv import runs
+
+_SHORT = {"validation": "val acc", "test": "test acc"}
+
+
+def outcome(directory: Path, console: Console) -> int:
+    """Print a table of the sweep's jobs; return the exit code: 0, 3 where some diverged, 1 where some failed."""
+    jobs = sorted(_summaries(directory), key=lambda job: _number(job[0]))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("job", overflow="fold")
+    table.add_column("status")
+    shown = runs.splits([summary for _, summary in jobs])
+    for heading in (*(_SHORT[split] for split in shown), "steps", "seconds"):
+        table.add_column(heading, justify="right")
+    labels = _labels([path.name for path, _ in jobs])
+    for label, (_, summary) in zip(labels, jobs, strict=True):
+        accuracies = [runs.accuracy(summary, split) for split in shown]
+        cells = (
+            label,
+            "killed" if runs.killed(summary) else summary["status"],
+            *("" if accuracy is None else f"{accuracy:.4f}" for accuracy in accuracies),
+            str(summary.get("steps", "")),
+            f"{summary.get('seconds', {}).get('total', 0):.1f}",
+        )
+        table.add_row(*cells)
+    console.print(table)
+    for path, summary in jobs:
+        if "error" in summary:
+            console.print(f"{path.name}: {summary['error']}", markup=False, soft_wrap=True)
+    console.print(f"sweep  {_relative(directory)}", soft_wrap=True)
+    ended = {summary["status"] for _, summary in jobs}
+    if ended - {"finished", "diverged"}:
+        console.print(f"resume the same command with resume_sweep={_relative(directory)}", soft_wrap=True)
+    if ended <= {"finished"}:
+        return 0
+    return 3 if ended <= {"finished", "diverged"} else 1
+
+
+def _summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Each run and its summary; one that cannot be read is broken, which keeps nobody from the others."""
+
+    def summary(path: Path) -> dict[str, Any]:
+        try:
+            return runs.read_summary(path)
+        except (OSError, ValueError):
+            return {"status": "broken"}
+
+    return [(path, summary(path)) for path in runs.find(directory)]
+
+
+def _labels(names: list[str]) -> list[str]:
+    """The names of jobs without the overrides that all of them have."""
+    parts = [dict.fromkeys(name.partition("-")[2].split(",")) for name in names]
+    shared = set.intersection(*map(set, parts)) if len(parts) > 1 else set()
+    own = [",".join(part for part in each if part not in shared) for each in parts]
+    return [f"{name.partition('-')[0]} {label}".strip() for name, label in zip(names, own, strict=True)]
+
+
+def _number(path: Path) -> int:
+    head = path.name.split("-")[0]
+    return int(head) if head.isdigit() else 0
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,30 @@
+"""A sweep taken up again: which of its jobs have finished before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from sconv.runner.sweeps.outcome import _summaries
+
+
+def fingerprint(cfg: DictConfig) -> str:
+    """What recognises a job when its sweep is taken up again: a hash of its resolved configuration."""
+    values = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(values, dict)
+    values.pop("resume_sweep")
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def finished_before(cfg: DictConfig) -> Path | None:
+    """The run directory of the sweep taken up again in which this very job has finished, if there is one."""
+    if not cfg.resume_sweep:
+        return None
+    wanted = {"status": "finished", "fingerprint": fingerprint(cfg)}
+    for directory, summary in _summaries(Path(cfg.resume_sweep)):
+        if all(summary.get(key) == value for key, value in wanted.items()):
+            return directory
+    return None

@@ -1,0 +1,170 @@
+"""task=evaluate: what a finished run's model gets right, and what it takes for what."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from sconv import checks, plots
+from sconv.datasets import Dataset
+from sconv.runner.config.data import load_dataset
+from sconv.runner.config.trusted import trusted
+from sconv.runner.tasks.saved_model import class_names, load_model, probabilities, run_directory
+from sconv.training.model_contract import label_depth
+
+# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
+
+SHOWN = 20  # classes on the terminal at most; the files have all
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome on a test split: `confusion[true, predicted]` counts examples."""
+
+    loss: float
+    confusion: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the examples that are right."""
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+    @property
+    def class_accuracy(self) -> np.ndarray:
+        """Share of each class's examples that are right; NaN for a class without any."""
+        counts = self.confusion.sum(axis=1)
+        return np.divide(np.diag(self.confusion), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """task=evaluate: judge the model of `run` on that run's own test split, or on another `dataset=`."""
+    directory = run_directory(cfg)
+    instantiate(cfg.device)
+    model = load_model(directory, cfg.target_whitelist)
+    dataset = _dataset(cfg, directory)
+    names = class_names(directory, model, dataset.class_names)
+    result = _judge(model, dataset, names)
+    _keep(Path(HydraConfig.get().runtime.output_dir), directory, dataset, result, names)
+    _tell(result, dataset, names)
+
+
+def _dataset(cfg: DictConfig, directory: Path) -> Dataset:
+    """The dataset of the command line where it names one, else the run's own, if that may be trusted.
+
+    Settings of the dataset that the command line gives alone are those of the run's own.
+    """
+    given = {override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    if given & {"dataset", "dataset._target_"}:
+        return load_dataset(cfg.dataset)
+    settings = trusted(_config(directory).dataset, cfg.target_whitelist)
+    changed = {name: OmegaConf.select(cfg, name) for name in given if name.startswith("dataset.")}
+    for name, value in changed.items():
+        OmegaConf.update(settings, name.removeprefix("dataset."), value)
+    # A path that is given now is relative to here.
+    here = any(isinstance(value, str) for value in changed.values())
+    with contextlib.nullcontext() if here else _where_it_ran(directory):
+        return load_dataset(settings)
+
+
+@contextlib.contextmanager
+def _where_it_ran(directory: Path) -> Iterator[None]:
+    """Have the folder a run was made in as the current one: its configuration may name data relative to it."""
+    path, here = directory / ".hydra" / "hydra.yaml", os.getcwd()
+    there = OmegaConf.select(OmegaConf.load(path), "hydra.runtime.cwd") if path.is_file() else None
+    if there and Path(there).is_dir():
+        os.chdir(there)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+def _config(directory: Path) -> DictConfig:
+    """The configuration the run was made with, its interpolations unresolved."""
+    path = directory / ".hydra" / "config.yaml"
+    if not path.is_file():
+        raise checks.DataError(f"run: {path} is missing, expected the directory of a run of the command line")
+    return DictConfig(OmegaConf.load(path))
+
+
+def _judge(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
+    import keras
+
+    from sconv.datasets.pipeline.batches import evaluation_batches
+
+    shape = tuple(model.input_shape[1:])
+    if dataset.input_shape != shape or list(dataset.class_names) != list(names):
+        found, wanted = (checks.shown(tuple(each)) for each in (dataset.class_names, names))
+        raise checks.SettingError(
+            f"dataset: {dataset.name} has inputs {dataset.input_shape} of classes {found}, expected {shape} of {wanted}"
+        )
+    outputs = model.predict(evaluation_batches(dataset.test, 250), verbose=0).astype(np.float64)
+    labels = dataset.test.labels
+    loss = keras.losses.get(model.loss) or keras.losses.SparseCategoricalCrossentropy()
+    depth = label_depth(model, loss)
+    truth = labels.reshape(-1, 1) if depth is None else np.eye(depth)[labels]
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(confusion, (labels, probabilities(outputs, loss).argmax(axis=1)), 1)
+    return Evaluation(float(loss(truth, outputs)), confusion)
+
+
+def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, names: Sequence[str]) -> None:
+    """Write evaluation.json, classes.csv, confusion.csv and confusion.png."""
+    outcome = {"run": str(directory), "dataset": dataset.name, "examples": int(result.confusion.sum())}
+    figures = {"accuracy": result.accuracy, "loss": result.loss}
+    (output / "evaluation.json").write_text(json.dumps({**outcome, **figures}, indent=2) + "\n")
+    with open(output / "classes.csv", "w", newline="") as file:
+        shares = ["" if np.isnan(share) else share for share in result.class_accuracy]
+        of_class = zip(names, result.confusion.sum(axis=1), shares, strict=True)
+        csv.writer(file).writerows([("class", "examples", "accuracy"), *of_class])
+    with open(output / "confusion.csv", "w", newline="") as file:
+        counts = ((name, *row) for name, row in zip(names, result.confusion, strict=True))
+        csv.writer(file).writerows([("true \\ predicted", *names), *counts])
+    title = f"{dataset.name}: accuracy {result.accuracy:.4f}"
+    plots.save(plots.confusion(result.confusion, names, title), output / "confusion.png")
+
+
+def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str]) -> None:
+    console = Console(highlight=False)
+    table = _table(result, names, whole=len(names) <= SHOWN)
+    if Measurement.get(console, console.options.update(width=1000), table).maximum > console.width:
+        table = _table(result, names, whole=False)
+    console.print(table)
+    console.print(f"accuracy       [bold]{result.accuracy:.4f}[/bold] of {result.confusion.sum():,} of {dataset.name}")
+    console.print(f"loss           {result.loss:.4f}")
+    output = HydraConfig.get().runtime.output_dir
+    for name in ("confusion.png", "confusion.csv", "classes.csv"):
+        console.print(os.path.relpath(Path(output, name)), markup=False, soft_wrap=True)
+
+
+def _table(result: Evaluation, names: Sequence[str], whole: bool) -> Table:
+    """The accuracy of each class and its row of the confusion matrix; or of the worst classes, and their errors."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    for heading in ("class", "examples", "accuracy"):
+        table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=heading != "class")
+    for column in names if whole else ("most often taken for",):
+        table.add_column(column, justify="right" if whole else "left")
+    worst: list[int] = np.argsort(result.class_accuracy)[:SHOWN].tolist()
+    order = range(len(names)) if whole else worst
+    for true in order:
+        row, share = result.confusion[true], result.class_accuracy[true]
+        others = np.where(np.arange(len(names)) == true, 0, row)
+        cells = [f"[bold green]{count}[/]" if place == true else f"{count or ''}" for place, count in enumerate(row)]
+        mistaken = f"{names[int(others.argmax())]} ({others.max()})" if others.max() else ""
+        told = "-" if np.isnan(share) else f"{share:.4f}"
+        table.add_row(names[true], str(row.sum()), told, *(cells if whole else (mistaken,)))
+    return table

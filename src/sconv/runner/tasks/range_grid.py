@@ -1,0 +1,101 @@
+"""task=range_grid: which weight decay allows the largest learning rate."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig
+from rich.console import Console
+
+from sconv import checks, runs
+from sconv.lr_finder import plot
+from sconv.lr_finder.recommend import Recommendation, recommend
+from sconv.lr_finder.result import RangeTest
+from sconv.runner.tasks import lr_find
+
+
+def range_grid(cfg: DictConfig) -> None:
+    """Range tests over weight decays (and momenta, and batch sizes) from the same initial weights: one recommendation.
+
+    Source: Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), section 4.4.
+    """
+    with lr_find.begin(cfg, judge=points) as (cfg, run, schedule, dataset):
+        console = Console(highlight=False, soft_wrap=True)
+        tests: dict[str, RangeTest] = {}
+        grid = points(cfg, schedule.peak_momentum)
+        for point in grid:
+            tests[point.label] = lr_find.carry_out(_changed(cfg, point), run, dataset, point.momentum)
+            rate = tests[point.label].suggestions.get("smith")
+            console.print(f"{point.label}: {tests[point.label].problem if rate is None else f'lr {rate:.2g}'}")
+        advice = recommend(tests, {point.label: point.decay for point in grid})
+        _keep(run, tests, advice)
+        console.print(f"recommended    [bold]lr_max={advice.lr:.2g}[/bold] with {advice.label}: {advice.reason}")
+        lr_find.say_where(run, console, "range_grid")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid; `knob` is the kind of weight decay that varies, weight_decay or l2."""
+
+    label: str
+    knob: str
+    decay: float
+    momentum: float | None
+    batch_size: int
+
+
+def points(cfg: DictConfig, own_momentum: float | None = None) -> list[Point]:
+    """Every point of the grid that a configuration asks for. Raises SettingError or SettingTypeError."""
+    wanted = cfg.range_grid
+    if wanted.l2 is not None and wanted.weight_decay is not None:
+        raise checks.SettingError(
+            f"range_grid.l2: got {checks.shown(wanted.l2)} and range_grid.weight_decay too, expected one of them"
+        )
+    knob = "weight_decay" if wanted.l2 is None else "l2"
+    decays = _values(knob, wanted[knob], cfg[knob] or 0.0, at_least=0)
+    momenta = _values("momentum", wanted.momentum, own_momentum, at_least=0, below=1)
+    sizes = _values("batch_size", wanted.batch_size, cfg.batch_size, at_least=1)
+    found = []
+    for size, momentum, decay in itertools.product(sizes, momenta, decays):
+        label = f"{knob} {decay:g}"
+        label += f", momentum {momentum:g}" if len(momenta) > 1 else ""
+        label += f", batch_size {size:g}" if len(sizes) > 1 else ""
+        found.append(Point(label, knob, decay, momentum, checks.integer("range_grid.batch_size", size, at_least=1)))
+    return found
+
+
+def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
+    """The values of one axis of the grid: those wanted, without any the run's own."""
+    if wanted is None:
+        return [own]
+    if not isinstance(wanted, (Sequence, ListConfig)) or isinstance(wanted, str) or not wanted:
+        raise checks.SettingTypeError(
+            f"range_grid.{name}: got {checks.shown(wanted)}, expected a list of numbers or null"
+        )
+    return list(dict.fromkeys(checks.number(f"range_grid.{name}", value, **bounds) for value in wanted))
+
+
+def _changed(cfg: DictConfig, point: Point) -> DictConfig:
+    """The configuration of one point; the same seed gives every one the same initial weights."""
+    cfg = copy.deepcopy(cfg)
+    cfg[point.knob] = point.decay
+    cfg.batch_size = point.batch_size
+    return cfg
+
+
+def _keep(run: runs.RunWriter, tests: dict[str, RangeTest], advice: Recommendation) -> None:
+    columns: dict[str, list[Any]] = {"setting": [], "learning_rate": [], "loss": [], "smoothed": []}
+    for label, test in tests.items():
+        columns["setting"] += [label] * len(test.losses)
+        columns["learning_rate"] += list(test.learning_rates)
+        columns["loss"] += list(test.losses)
+        columns["smoothed"] += list(test.smoothed)
+    run.table("range_grid.csv", columns)
+    run.picture("range_grid", plot.png(plot.range_grid(tests, advice.label, advice.lr)))
+    found = {label: {"suggestions": test.suggestions, "problem": test.problem} for label, test in tests.items()}
+    run.facts("range_grid.json", {**vars(advice), "tests": found})
+    run.record(lr_max=advice.lr, weight_decay=advice.weight_decay)

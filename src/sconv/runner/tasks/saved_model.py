@@ -1,0 +1,84 @@
+"""The model that a run left behind, and what its outputs mean."""
+
+from __future__ import annotations
+
+import textwrap
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from sconv import checks, runs
+from sconv.runner.config import targets
+from sconv.runner.config.trusted import matches
+
+# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
+
+
+def run_directory(cfg: DictConfig) -> Path:
+    """The directory `run` names, if a model was saved there."""
+    if cfg.run is None:
+        raise checks.SettingError(
+            "run: got nothing, expected the directory of a run, such as outputs/<date>/<time>-..."
+        )
+    directory = Path(cfg.run)
+    if not (directory / "model.keras").is_file():
+        why = "has no model.keras" if directory.is_dir() else "is no directory"
+        raise checks.SettingError(f"run: got {cfg.run!r}, which {why}, expected the directory of a finished run")
+    return directory
+
+
+def load_model(directory: Path, allowed: Sequence[str] = ()) -> Any:
+    """The model of a run, compiled as it was trained; by Keras's own loader, in its safe mode.
+
+    Layers of a user's own are known to Keras once their module is imported: that of the run's `model._target_` is,
+    where it matches one of the `allowed` patterns.
+    """
+    path = directory / "model.keras"
+    if not zipfile.is_zipfile(path):
+        raise checks.DataError(f"run: {path} is broken: it is no whole .keras file")
+    import keras
+
+    builder = _builder(directory)
+    if builder and matches(builder, allowed):
+        targets.function("model", builder)
+    try:
+        return keras.saving.load_model(path)
+    except Exception as error:  # Keras raises many kinds
+        first: BaseException = error
+        while cause := first.__cause__ or first.__context__:
+            first = cause
+        hint = f"; if it needs classes of {builder}, target_whitelist=[{builder}] allows them"
+        hint = hint if builder and not matches(builder, allowed) else ""
+        told = textwrap.shorten(str(first), 200, placeholder=" ...")
+        raise checks.DataError(f"run: {path} cannot be loaded: {told}{hint}") from error
+
+
+def _builder(directory: Path) -> str | None:
+    """The function that built a run's model, where it is told and none of ours."""
+    path = directory / ".hydra" / "config.yaml"
+    target = OmegaConf.select(OmegaConf.load(path), "model._target_") if path.is_file() else None
+    return target if isinstance(target, str) and not target.startswith("sconv.") else None
+
+
+def class_names(directory: Path, model: Any, otherwise: Sequence[str] = ()) -> list[str]:
+    """What the model's classes are called: as its run tells, else as given, else by number."""
+    outputs = max(2, int(model.output_shape[-1]))
+    told = runs.read_facts(directory, "summary.json") or {}
+    for names in (told.get("class_names"), otherwise):
+        if names and len(names) == outputs:
+            return list(names)
+    return [str(number) for number in range(outputs)]
+
+
+def probabilities(outputs: np.ndarray, loss: Any) -> np.ndarray:
+    """Probabilities [count, classes] out of what a model gives: those, logits, or one output for the second of two."""
+    import keras
+
+    if getattr(loss, "from_logits", False):
+        squash = keras.ops.sigmoid if outputs.shape[-1] == 1 else keras.ops.softmax
+        outputs = keras.ops.convert_to_numpy(squash(outputs))
+    return np.concatenate([1 - outputs, outputs], axis=-1) if outputs.shape[-1] == 1 else outputs

@@ -1,0 +1,290 @@
+"""The reading of a range test on curves whose answer is known."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sconv.checks import SettingError
+from sconv.lr_finder.recommend import recommend
+from sconv.lr_finder.result import RangeTestSettings, analyse
+from sconv.lr_finder.rules import MIN_POINTS, RULES
+from sconv.lr_finder.smoothing import smooth, stop_at
+
+TWO_STEPS = 10**0.162  # of fastai's
+
+
+def cliff(x):
+    return 0.4 + 1.9 / (1 + 10 ** (2 * (x + 2.5))) + 10 ** (3 * x)
+
+
+def gentle(x):
+    return 2.0 - 0.25 * np.tanh(1.5 * (x + 3)) + 10 ** (2 * (x + 0.5))
+
+
+def two_steps(x):
+    return 0.3 + 1.0 / (1 + 10 ** (4 * (x + 4))) + 1.0 / (1 + 10 ** (4 * (x + 2))) + 10 ** (4 * (x + 0.3))
+
+
+# What the functions of fastai 2.8.12 (callback/schedule.py) answer on these curves at 100 steps from 1e-7 to 10, as
+# its finder hands them over: up to the first loss above 4 times the best, less the first 10 and the last 5.
+FASTAI = {
+    cliff: {"valley": 1.70735e-4, "slide": 9.11163e-4, "minimum": 9.54548e-3, "steep": 2.78256e-3},
+    gentle: {"valley": 9.7701e-5, "slide": 2.98365e-4, "minimum": 2.15443e-3, "steep": 9.11163e-4},
+    two_steps: {"valley": 1.70735e-4, "slide": 3.35165e-3, "minimum": 6.57933e-3},  # its two steps are equally steep
+}
+
+
+def read(curve, points=100, noise=0.0, low=-7.0, high=1.0, end_lr=None, **settings):
+    x = np.linspace(low, high, points)
+    losses = curve(x) + noise * np.random.default_rng(0).normal(size=points)
+    return analyse(10**x, losses, RangeTestSettings(**{"smoothing": 0.0, **settings}), end_lr)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.5, 0.9, 0.98])
+def test_smoothing_is_pandas_adjusted_moving_average(smoothing):
+    losses = np.random.default_rng(1).normal(2, 1, 300)
+    expected = pd.Series(losses).ewm(alpha=1 - smoothing, adjust=True).mean().to_numpy()
+    assert smooth(losses, smoothing) == pytest.approx(expected, rel=1e-12)
+    assert smooth([], smoothing).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([2, 1, 4, 4.1], 3),
+        ([2, 1, 3.9], None),
+        ([2, 1, float("nan"), 1], 2),
+        ([2, 1, float("inf")], 2),
+        ([float("nan")], 0),
+        ([-1, -2, 3.9, 4.1], 3),  # 3 times the size of the best above it
+        ([], None),
+    ],
+)
+def test_stops_at_a_multiple_of_the_best_or_at_what_is_not_finite(losses, expected):
+    assert stop_at(losses, 0.0, 4.0) == expected
+
+
+def test_the_best_is_the_best_of_the_smoothed_losses():
+    one_lucky_batch = [2.0] * 50 + [0.1] + [2.0] * 50
+    assert stop_at(one_lucky_batch, 0.9, 4.0) is None
+    smoothed = pd.Series([1.0] * 50 + [8.0] * 50).ewm(alpha=0.1, adjust=True).mean()
+    assert stop_at([1.0] * 50 + [8.0] * 50, 0.9, 4.0) == int(np.argmax(smoothed > 4.0))
+
+
+@pytest.mark.parametrize("points", [100, 1000])
+@pytest.mark.parametrize("curve", FASTAI)
+def test_rules_agree_with_fastai_within_two_of_its_steps(curve, points):
+    test = read(curve, points)
+    for rule, expected in FASTAI[curve].items():
+        assert expected / TWO_STEPS < test.suggestions[rule] < expected * TWO_STEPS, f"{rule}: {test.suggestions[rule]}"
+
+
+def test_a_longer_and_noisier_test_gives_the_same_answer():
+    quiet, noisy = read(cliff).suggestions, read(cliff, 1000, noise=0.05, smoothing=0.9).suggestions
+    # All but valley: noise on the level part before the fall shortens what it takes for the fall.
+    for rule in ("minimum", "steep", "slide", "smith"):
+        assert quiet[rule] / 1.6 < noisy[rule] < quiet[rule] * 1.6, rule
+
+
+def test_steep_goes_by_log_lr():
+    def slope(x):  # falls from 1e-4 to 1e-2; over lr itself the slope is largest at 1e-4
+        return 2 - np.clip(x + 4, 0, 2) * np.clip(x + 4, 0, 2) / 4
+
+    assert read(slope).suggestions["steep"] == pytest.approx(1e-2, rel=0.3)
+
+
+def test_valley_is_the_middle_of_the_fall():
+    fall = read(lambda x: 2 - np.clip(x + 5, 0, 4) / 4 + np.clip(x + 1, 0, 2))  # from 1e-5 to 1e-1
+    assert fall.suggestions["valley"] == pytest.approx(1e-3, rel=0.3)
+    everywhere = read(lambda x: 2 - x / 10, low=-5, high=-1)
+    assert everywhere.suggestions["valley"] == pytest.approx(10 ** (-4.6 + 1.8), rel=0.3)  # less the first tenth
+
+
+def test_smith_is_a_third_of_where_the_loss_has_climbed_a_tenth_of_its_fall():
+    def curve(x):  # falls by 1 to 1e-2, flat to 1e-1, then up by 1 a decade
+        return 2 - np.clip(x + 4, 0, 2) / 2 + np.clip(x + 1, 0, None)
+
+    assert read(curve, 400).suggestions["smith"] == pytest.approx(10**-0.9 / 3, rel=0.2)
+
+
+def test_smith_is_a_third_of_where_the_losses_turn_ragged():
+    x = np.linspace(-7, 1, 1000)
+    random = np.random.default_rng(2)
+    noise = random.normal(size=1000) * np.where(x > -1.5, 0.3, 0.02)
+    test = analyse(10**x, 1.5 - np.clip(x + 4, 0, 2) / 2 + noise, RangeTestSettings(smoothing=0.95))
+    assert test.suggestions["smith"] == pytest.approx(10**-1.5 / 3, rel=0.4)
+
+
+def test_all_are_reported_one_is_chosen():
+    for rule in RULES:
+        test = read(cliff, suggestion=rule)
+        assert set(test.suggestions) == {"valley", "steep", "minimum", "slide", "smith"}
+        assert test.suggestion == test.suggestions[rule]
+
+
+def test_what_follows_divergence_is_dropped():
+    x = np.linspace(-7, 1, 200)
+    losses = cliff(x)
+    losses[150:] = np.nan
+    test = analyse(10**x, losses, RangeTestSettings(smoothing=0.0))
+    assert len(test.learning_rates) == len(test.losses) == len(test.smoothed) == 150
+    assert test.diverged_at == pytest.approx(10 ** x[150])
+    losses[150:] = 1e6
+    test = analyse(10**x, losses, RangeTestSettings(smoothing=0.0))
+    assert len(test.losses) == 151
+    assert test.diverged_at == pytest.approx(10 ** x[150])
+
+
+def test_a_destroyed_network_that_guesses_counts_as_diverged():
+    test = read(lambda x: np.where(x < -1, 2.3 - np.clip(x + 3, 0, 2) / 2, 2.31))
+    assert test.diverged_at == pytest.approx(0.1, rel=0.3)
+    assert test.note is None
+
+
+def test_a_curve_that_never_diverges_has_suggestions_and_a_note():
+    test = read(lambda x: 2 - np.tanh(x + 3), end_lr=10.0)
+    assert test.diverged_at is None
+    assert "end_lr=10" in test.note
+    assert "\n" not in test.note
+    assert set(test.suggestions) == set(RULES)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("smoothing", [0.5, 0.9, 0.98])
+def test_noise_without_learning_is_no_curve(seed, smoothing):
+    x = np.linspace(-7, 1, 500)
+    test = analyse(10**x, np.random.default_rng(seed).normal(2.3, 0.1, 500), RangeTestSettings(smoothing=smoothing))
+    assert test.suggestions == {}
+    with pytest.raises(SettingError, match="never fell below its start") as caught:
+        _ = test.suggestion
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [(np.full(100, 2.3), "never fell"), (np.linspace(1, 2, 100), "never fell"), ([2.0, 1.9, np.inf], "got 2 points")],
+)
+def test_a_curve_that_says_nothing_has_a_problem(losses, message):
+    test = analyse(np.geomspace(1e-7, 10, len(losses)), losses)
+    assert message in test.problem
+    assert test.note is None
+    test.plot()
+
+
+@pytest.mark.parametrize("first", [np.nan, np.inf])
+def test_a_first_loss_that_is_not_finite_is_an_error(first):
+    with pytest.raises(SettingError, match=r"first step is (nan|inf), expected a finite number"):
+        analyse([1e-7, 1e-6], [first, 1.0])
+
+
+@given(
+    losses=st.lists(st.floats(width=32), min_size=1, max_size=200),
+    decades=st.floats(0.1, 12),
+    smoothing=st.floats(0, 0.99),
+)
+@settings(max_examples=300, deadline=None)
+def test_never_nan_and_never_off_the_curve(losses, decades, smoothing):
+    rates = np.geomspace(1e-8, 1e-8 * 10**decades, len(losses))
+    try:
+        test = analyse(rates, losses, RangeTestSettings(smoothing=smoothing))
+    except SettingError:
+        assert not np.isfinite(losses[0])
+        return
+    assert bool(test.suggestions) == (test.problem is None)
+    for rate in test.suggestions.values():
+        assert test.learning_rates[0] <= rate <= test.learning_rates[-1]
+    if test.problem is None:
+        assert len(test.losses) >= MIN_POINTS
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("smoothing", 1.0), ("smoothing", -0.1), ("stop_factor", 1.0), ("suggestion", "valey"), ("suggestion", None)],
+)
+def test_settings_that_are_not_allowed(setting, value):
+    with pytest.raises(SettingError) as caught:
+        read(cliff, **{setting: value})
+    assert str(caught.value).startswith(f"{setting}: got {value!r}, expected ")
+
+
+def turning_up(at):
+    """A range test that falls by 1 and climbs again from lr `at` on."""
+    return read(lambda x: 2 - np.clip(x + 5, 0, 2) / 2 + np.clip(x - np.log10(at), 0, 5))
+
+
+def grid_of(**stable):
+    """Range tests by label that climb from the given lr on."""
+    return {label: turning_up(at) for label, at in stable.items()}
+
+
+def test_recommends_the_largest_weight_decay_that_allows_a_high_lr():
+    tests = grid_of(none=0.1, small=0.1, large=0.001)
+    advice = recommend(tests, {"none": 0.0, "small": 1e-3, "large": 1e-1})
+    assert (advice.label, advice.weight_decay) == ("small", 1e-3)
+    assert advice.lr == tests["small"].suggestions["smith"]
+    assert "\n" not in advice.reason
+    assert "0.001" in advice.reason
+    higher = grid_of(none=0.01, small=0.1, large=0.001)
+    assert recommend(higher, {"none": 0.0, "small": 1e-3, "large": 1e-1}).label == "small"
+
+
+def test_a_weight_decay_that_keeps_the_loss_up_is_not_recommended():
+    tests = grid_of(none=0.1)
+    tests["heavy"] = read(lambda x: 2 - np.clip(x + 5, 0, 2) / 4 + np.clip(x + 1, 0, 5))
+    assert recommend(tests, {"none": 0.0, "heavy": 1e-2}).label == "none"
+
+
+def test_a_grid_of_which_nothing_can_be_read_is_an_error():
+    tests = {"a": read(lambda x: 2 + 0 * x)}
+    with pytest.raises(SettingError, match="never fell"):
+        recommend(tests, {"a": 0.0})
+
+
+def boxes(figure):
+    figure.canvas.draw()
+    texts = [text for axis in figure.axes for text in axis.texts]
+    return {text.get_text(): text.get_window_extent() for text in texts}
+
+
+@pytest.mark.parametrize("where", [-6.2, -3.0, 0.9], ids=["left", "middle", "right"])
+def test_labels_of_the_picture_do_not_overlap_and_stay_inside(where):
+    test = read(cliff, end_lr=10.0)
+    crowded = {rule: 10 ** (where + number / 100) for number, rule in enumerate(test.suggestions)}
+    test.suggestions.update(crowded)
+    figure = test.plot()
+    found = list(boxes(figure).values())
+    assert len(found) == len(RULES)
+    for number, one in enumerate(found):
+        assert not any(one.overlaps(other) for other in found[:number])
+        assert one.x0 >= 0
+        assert one.x1 <= figure.bbox.width
+
+
+def test_the_picture_has_a_log_axis_both_losses_and_the_divergence():
+    test = read(cliff, end_lr=10.0)
+    figure = test.plot()
+    axis = figure.axes[1]
+    assert axis.get_xscale() == "log"
+    raw, smoothed = (line.get_ydata() for line in axis.lines[:2])
+    assert (raw == test.losses).all()
+    assert (smoothed == test.smoothed).all()
+    shaded = axis.patches[0].get_extents().transformed(axis.transData.inverted())
+    assert shaded.x0 == pytest.approx(test.diverged_at)
+    assert shaded.x1 == pytest.approx(10.0)
+    assert any(rule in text for text in boxes(figure) for rule in RULES)
+
+
+def test_analysis_needs_no_tensorflow():
+    code = (
+        "import sys; from sconv.lr_finder.result import analyse; import sconv.runner.tasks.lr_find;"
+        "print([name for name in ('keras', 'tensorflow', 'matplotlib') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

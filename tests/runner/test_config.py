@@ -1,0 +1,209 @@
+"""The configuration: every option composes, says what its callable says, and a typo is refused."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+from hydra.utils import get_method, get_object, instantiate
+from omegaconf import OmegaConf
+
+from sconv.runner.config.schema import CONF
+
+FILES = sorted(path for path in CONF.glob("*/**/*.yaml") if not path.is_relative_to(CONF / "hydra"))
+
+
+def place(path):
+    """Group and option: an option may lie in a folder of its group."""
+    group, _, option = str(path.relative_to(CONF).with_suffix("")).partition("/")
+    return group, option
+
+
+OPTIONS = [place(path) for path in FILES]
+
+
+def of_group(group):
+    return [option for where, option in OPTIONS if where == group]
+
+
+def body(path):
+    """What an option file sets for its own group: files with another package name the group themselves."""
+    values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return values.get(place(path)[0], values)
+
+
+CALLABLES = [path for path in FILES if "_target_" in body(path)]
+
+
+def labels(paths):
+    return ["=".join(place(path)) for path in paths]
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=labels(FILES))
+def test_every_option_composes(compose, group, option):
+    cfg = compose(f"{group}={option}")
+    OmegaConf.resolve(cfg)
+    assert cfg.lr_max > 0
+    # What only the user knows: which data.
+    assert OmegaConf.missing_keys(cfg) <= {"dataset.path", "dataset.name"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=labels(FILES))
+def test_option_begins_with_a_comment(path):
+    lines = path.read_text().splitlines()
+    first = lines[1] if lines[0].startswith("# @package") else lines[0]
+    assert first.startswith("# ")
+    assert len(first) > 10
+
+
+@pytest.mark.parametrize("path", CALLABLES, ids=labels(CALLABLES))
+def test_option_sets_nothing_its_callable_lacks(path):
+    values = body(path)
+    known = inspect.signature(get_object(values["_target_"])).parameters
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
+        assert {key for key in values if not key.startswith("_")} <= set(known)
+
+
+OURS = [path for path in CALLABLES if body(path)["_target_"].startswith("sconv.")]
+
+
+@pytest.mark.parametrize("path", OURS, ids=labels(OURS))
+def test_option_has_the_defaults_of_its_callable(path):
+    """All of them, except what tells apart the options of one group that call the same thing.
+
+    A default that the file leaves out is a knob at the top, with the same value there.
+    """
+    values = body(path)
+    parameters = inspect.signature(get_object(values["_target_"])).parameters
+    defaults = {name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty}
+    siblings = [body(other) for other in OURS if other.parent == path.parent]
+    alike = [other for other in siblings if other["_target_"] == values["_target_"]]
+    telling = {key for other in alike for key in other if other[key] != values.get(key)}
+    knobs = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"), resolve=False)
+    said = {**{key: knobs[key] for key in defaults if key in knobs}, **values}
+    assert {key: plain(said.get(key, "nowhere")) for key in defaults if key not in telling} == {
+        key: plain(value) for key, value in defaults.items() if key not in telling
+    }
+
+
+def plain(value):
+    if isinstance(value, dict) and value.get("_partial_"):
+        return get_object(value["_target_"])
+    return list(value) if isinstance(value, tuple) else value
+
+
+@pytest.mark.parametrize("option", [option for option in of_group("schedule") if "/" not in option])
+def test_schedule_option_is_its_factory(compose, option):
+    cfg = compose(f"schedule={option}", "lr_max=0.37")
+    made = instantiate(cfg.schedule, _convert_="all")
+    assert made == get_method(cfg.schedule._target_)(lr_max=0.37)
+    assert max(made.sample(1000)[0]) == 0.37
+
+
+@pytest.mark.parametrize("option", of_group("optimizer"))
+def test_optimizer_brings_its_lr_max(compose, option):
+    own = OmegaConf.load(CONF / "optimizer" / f"{option}.yaml").lr_max
+    assert compose(f"optimizer={option}").lr_max == own
+    cfg = compose(f"optimizer={option}", "lr_max=0.011")
+    assert (cfg.lr_max, cfg.optimizer.learning_rate) == (0.011, 0.011)
+
+
+def leaves(values, path=""):
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield path + key, value
+
+
+@pytest.mark.parametrize("option", of_group("experiment"))
+def test_experiment_has_its_say_and_the_command_line_the_last(compose, option):
+    path = CONF / "experiment" / f"{option}.yaml"
+    values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    own = [one for one in values.pop("defaults") if isinstance(one, dict)]  # the others are recipes it builds on
+    chosen = {group.removeprefix("override /"): name for one in own for group, name in one.items()}
+    cfg = compose(f"experiment={option}")
+    for key, value in leaves(values):
+        found = OmegaConf.select(cfg, key)
+        assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value, key
+    for group, name in chosen.items():
+        assert cfg[group]._target_ == compose(f"{group}={name}")[group]._target_
+    assert compose(f"experiment={option}", "epochs=77").epochs == 77
+    assert compose(f"experiment={option}", "schedule=constant").schedule._target_ == "sconv.schedules.constant"
+
+
+@pytest.mark.parametrize("option", of_group("experiment"))
+def test_experiment_says_how_to_run_it(option):
+    text = (CONF / "experiment" / f"{option}.yaml").read_text()
+    header = "\n".join(line for line in text.splitlines() if line.startswith("#"))
+    assert f"experiment={option}" in header
+    assert "xpected" in header
+
+
+@pytest.mark.parametrize(
+    "typo",
+    [
+        "schedule=onecylce",
+        "epohcs=3",
+        "epochs=two",
+        "epochs=2.5",
+        "batch_size=many",
+        "schedule.pct_strat=0.2",
+        "dataset.sise=3",
+        "optimizer.momentun=0.9",
+        "experiment=nonesuch",
+    ],
+)
+def test_typo_is_refused(compose, typo):
+    with pytest.raises(HydraException, match=typo.partition("=")[0].rpartition(".")[2]):
+        compose(typo)
+
+
+def test_names_of_run_directories(compose):
+    def where(*overrides):
+        return Path(compose(*overrides, hydra=True).hydra.run.dir)
+
+    usual = where("schedule=cosine", "model=mlp", "dataset=synthetic")
+    assert usual.name.endswith("-cosine-mlp-synthetic")
+    assert usual.parts[0] == "outputs"
+    own = where("model._target_=my_package.net.build", "dataset._target_=my_package.data.load")
+    assert own.name.endswith("-onecycle_fastai-my_package.net.build-my_package.data.load")
+    named = where("name='a/b: c'")
+    assert len(named.parts) == len(usual.parts)
+    assert named.name.endswith("-a_b_c")
+    assert where("name=same") != where("name=same")
+
+
+def test_names_of_sweep_jobs(compose):
+    compose()
+    given = ["schedule=onecycle", "model._target_=my.own/thing", "x='$(rm) *'"]
+    name = OmegaConf.create({"given": given, "made": "${sconv.folder:${given}}"}).made
+    assert name.startswith("schedule=onecycle,model._target_=my.own_thing,x=")
+    assert not set(name) & set("/\\$(){}[]*?'\"` \t\n;&|<>~")
+    long = OmegaConf.create({"given": ["a" * 50] * 9, "made": "${sconv.folder:${given}}"}).made
+    assert len(long) < 200
+
+
+COMPOSING = """
+import sys
+import hydra
+from sconv import config
+config.register()
+with hydra.initialize_config_dir(str(config.CONF), version_base="1.3"):
+    for option in sys.argv[1:]:
+        hydra.compose("config", [option])
+heavy = {"keras", "tensorflow", "torch", "jax", "matplotlib", "pandas"} & set(sys.modules)
+print(sorted(heavy))
+"""
+
+
+def test_composing_imports_no_framework(environment):
+    options = [f"{group}={option}" for group, option in OPTIONS]
+    ran = subprocess.run(
+        [sys.executable, "-c", COMPOSING, *options], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert (ran.stdout.strip(), ran.stderr) == ("[]", "")

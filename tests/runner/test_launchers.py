@@ -1,0 +1,210 @@
+"""Sweeps whose jobs run in worker processes, and those that need some."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.errors import MissingConfigException
+
+from sconv import checks, runs
+from sconv.runner import errors
+from sconv.runner.config.schema import CONF
+from sconv.runner.devices import setup
+from sconv.runner.sweeps import follow, launchers
+
+PATIENCE = 600
+PLUGINS = {
+    "joblib": "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
+    "ray": "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
+    "submitit": "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
+}
+# Data whose loading kills the process once, in the job of seed 1, as soon as another job has finished.
+KILLER = """
+import os, pathlib, signal, time
+from sconv.datasets import synthetic
+
+def load(seed, folder):
+    folder = pathlib.Path(folder)
+    if seed == 1 and not (folder / "killed").exists():
+        while not any('"finished"' in path.read_text() for path in folder.rglob("summary.json")):
+            time.sleep(0.1)
+        (folder / "killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return synthetic.load((6, 6, 1), classes=4, train_size=80, test_size=20)
+"""
+JOBS = ["-m", "seed=0,1,2", "model=mlp", "model.hidden=[16]", "epochs=2", "batch_size=8"]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "overrides", "name"),
+    [
+        (launchers.BASIC, ["seed=0,1", "device.threads=1,2"], "device.threads"),
+        (launchers.BASIC, ["device=auto,cpu"], "device"),
+        (launchers.BASIC, ["device=glob(*)"], "device"),
+        (launchers.BASIC, ["device.kind=auto,cpu"], "device.kind"),
+        (PLUGINS["joblib"], ["device.threads=range(1,3)"], "device.threads"),
+        (PLUGINS["ray"], ["device.threads=1,2"], "device.threads"),
+        (PLUGINS["submitit"], ["device.threads=1,2"], None),
+        (launchers.BASIC, ["device.threads=1", "device=cpu", "seed=0,1"], None),
+    ],
+    ids=str,
+)
+def test_what_a_process_cannot_change(launcher, overrides, name):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        if name is None:
+            launchers.judge(launcher, overrides)
+        else:
+            with pytest.raises(checks.SettingError, match=rf"^{name}: .*hydra/launcher=submitit_local"):
+                launchers.judge(launcher, overrides)
+
+
+def test_refused_before_the_first_job(environment, tmp_path):
+    ran = sconv(tmp_path, environment, "-m", "device.threads=1,2")
+    assert ran.returncode == 2
+    assert "device.threads: a process cannot change it" in ran.stderr
+    assert not list(tmp_path.rglob(".hydra"))
+
+
+def test_a_launcher_that_is_not_installed():
+    error = MissingConfigException("", missing_cfg_file="hydra/launcher/submitit_slurm", options=["basic"])
+    assert errors.line(error) == (
+        "hydra/launcher: got 'submitit_slurm', which comes with pip install 'sconv[submitit]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "cores"), [("1", 1), ("4", 4), ("99", 8), ("0", 1), ("", 8), ("4,2", 8), (None, 8)], ids=str
+)
+def test_threads_are_those_a_launcher_leaves(monkeypatch, told, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", told) if told is not None else monkeypatch.delenv("OMP_NUM_THREADS", False)
+    assert setup._cores() == cores
+
+
+def test_a_killed_run_is_told_from_one_that_runs(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    runs.RunWriter(tmp_path).__enter__()
+    summary = runs.read_summary(tmp_path)
+    assert summary["process"]["pid"] == os.getpid()
+    assert not runs.killed(summary)
+    assert not runs.alive(summary)  # it is this process, which waits for nobody
+
+    def of(pid, host=summary["process"]["host"], status="running"):
+        changed = {"status": status, "process": {"host": host, "pid": pid}}
+        return runs.killed(changed), runs.alive(changed)
+
+    assert of(ended.pid) == (True, False)
+    assert of(os.getppid()) == (False, True)
+    assert of(ended.pid, host="elsewhere") == of(ended.pid, status="finished") == (False, False)
+
+
+def test_a_line_as_each_job_ends(tmp_path, capsys):
+    def end(number, **facts):
+        with runs.RunWriter(tmp_path / f"{number}-lr_max=0.{number},epochs=2") as run:
+            run.record(**facts)
+
+    end(0)  # before the sweep was taken up again
+    time.sleep(0.01)
+    follower = follow.Follower(tmp_path, jobs=3, swept=["lr_max"])
+    end(1, monitored="test", test={"accuracy": 0.5})
+    follower._look()
+    follower._look()
+    first = capsys.readouterr().out
+    assert first.startswith("#1 lr_max=0.1: finished; test acc 0.5000; 1 of 2 jobs, about 0:")
+    assert first.count("\n") == 1
+    end(2)
+    follower.start()
+    follower.stop()
+    assert capsys.readouterr().out == "#2 lr_max=0.2: finished; 2 of 2 jobs\n"
+
+
+def test_a_run_of_an_earlier_try_is_not_waited_for(tmp_path):
+    """Its process number may be anybody's by now; here it is that of a process that runs."""
+    (tmp_path / "0").mkdir()
+    process = {"host": platform.node(), "pid": os.getppid()}
+    (tmp_path / "0" / "summary.json").write_text(json.dumps({"status": "running", "process": process}))
+    assert runs.alive(runs.read_summary(tmp_path / "0"))
+    time.sleep(0.01)
+    waiting = threading.Thread(target=follow.Follower(tmp_path, jobs=1).stop, daemon=True)
+    waiting.start()
+    waiting.join(timeout=PATIENCE / 60)
+    assert not waiting.is_alive()
+
+
+def sconv(folder, environment, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "sconv", *arguments],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": str(folder), "RAY_AUTH_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def killing(folder):
+    (folder / "killer.py").write_text(KILLER)
+    return [*JOBS, "dataset._target_=killer.load", "+dataset.seed=${seed}", f"+dataset.folder={folder}"]
+
+
+def found(folder):
+    return {run.name[0]: runs.read_summary(run) for run in runs.find(folder)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "options"),
+    [
+        ("joblib", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
+        # Of itself Ray would start the job once more.
+        ("ray", ["hydra/launcher=ray", "++hydra.launcher.ray={init: {num_cpus: 2}, remote: {max_retries: 0}}"]),
+        ("submitit", ["hydra/launcher=submitit_local"]),
+    ],
+)
+def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):
+    pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher", reason=f"needs sconv[{launcher}]")
+    first = sconv(tmp_path, environment, *killing(tmp_path), *options)
+    assert first.returncode == 1, first.stderr
+    before = found(tmp_path)
+    assert (tmp_path / "killed").exists()
+    assert before["1"]["status"] == "running"
+    assert [line.split()[2] for line in first.stdout.splitlines() if line.startswith("1 seed=1 ")] == ["killed"]
+    finished = {number for number, summary in before.items() if summary["status"] == "finished"}
+    assert finished
+    assert all(f"#{number} seed={number}: finished; test acc" in first.stdout for number in finished)
+    # Each in another process than the one that started them, with its share of the cores.
+    assert len({summary["process"]["pid"] for summary in before.values()}) >= 2
+    if launcher in ("joblib", "ray"):
+        shares = {summary["device"]["threads"] for summary in before.values() if "device" in summary}
+        assert shares == {max(1, setup._cores() // 2) if launcher == "joblib" else 1}
+
+    (sweep,) = (tmp_path / "outputs" / "sweeps").glob("*/*")
+    assert f"resume_sweep={sweep.relative_to(tmp_path)}" in first.stdout
+    second = sconv(tmp_path, environment, *killing(tmp_path), *options, f"resume_sweep={sweep}")
+    assert second.returncode == 0, second.stderr
+    after = found(tmp_path)
+    assert {summary["status"] for summary in after.values()} == {"finished"}
+    assert len(after) == 3
+    assert all(after[number] == before[number] for number in finished)
+    assert f"{3 - len(finished)} of {3 - len(finished)} jobs" in second.stdout
+
+
+@pytest.mark.slow
+def test_a_worker_computes_what_one_process_does(tmp_path, environment):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs sconv[joblib]")
+    (tmp_path / "killed").touch()
+    for folder, options in (("alone", []), ("workers", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"])):
+        where = f"hydra.sweep.dir={tmp_path / folder}"
+        ran = sconv(tmp_path, environment, *killing(tmp_path), "device.threads=1", where, *options)
+        assert ran.returncode == 0, ran.stderr
+    for run in runs.find(tmp_path / "alone"):
+        assert (run / "steps.csv").read_bytes() == (tmp_path / "workers" / run.name / "steps.csv").read_bytes()

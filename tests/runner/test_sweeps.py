@@ -1,0 +1,182 @@
+"""What a sweep says at its end, told from the run directories alone."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from sconv import runs
+from sconv.runner.config.schema import CONF
+from sconv.runner.sweeps import hydra_callback, launchers, outcome, resume
+
+ENDS = {
+    "finished": None,
+    "failed": ValueError("no [such] file"),
+    "diverged": type("Lost", (Exception,), {"status": "diverged"})("not finite at step 7"),
+    "interrupted": KeyboardInterrupt(),
+}
+
+
+def job(directory, status, accuracy=None):
+    with contextlib.suppress(Exception, KeyboardInterrupt), runs.RunWriter(directory) as run:
+        if accuracy is not None:
+            run.record(monitored="test", test={"accuracy": accuracy}, steps=125, seconds={"total": 3.21})
+        if ENDS[status]:
+            raise ENDS[status]
+
+
+def told(directory, width=100):
+    console = Console(file=io.StringIO(), width=width, highlight=False)
+    return outcome.outcome(directory, console), console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        (["finished", "finished"], 0),
+        (["finished", "diverged", "finished"], 3),
+        (["failed", "finished"], 1),
+        (["diverged", "failed"], 1),
+        (["finished", "interrupted"], 1),
+    ],
+    ids=str,
+)
+def test_exit_code_and_a_row_a_job(tmp_path, statuses, code):
+    for number, status in enumerate(statuses):
+        job(tmp_path / f"{number}-seed={number}", status, accuracy=0.5 + number / 10)
+    found, said = told(tmp_path)
+    assert found == code
+    lines = said.splitlines()
+    for number, status in enumerate(statuses):
+        (row,) = [line.split() for line in lines if line.startswith(f"{number} seed={number} ")]
+        assert row == [str(number), f"seed={number}", status, f"{0.5 + number / 10:.4f}", "125", "3.2"]
+    errors = [line for line in lines if ": " in line]
+    assert len(errors) == sum(status in ("failed", "diverged") for status in statuses)
+
+
+def test_a_job_that_was_killed_did_not_finish(tmp_path):
+    job(tmp_path / "0-seed=0", "finished", 0.5)
+    (tmp_path / "1-seed=1").mkdir()
+    (tmp_path / "1-seed=1" / "summary.json").write_text('{"status": "running"}')
+    found, said = told(tmp_path)
+    assert found == 1
+    assert "running" in said
+
+
+def test_a_summary_that_cannot_be_read_hides_no_other(compose, tmp_path):
+    job(tmp_path / "0-seed=0", "finished", 0.5)
+    (tmp_path / "1-seed=1").mkdir()
+    (tmp_path / "1-seed=1" / "summary.json").write_text("")
+    found, said = told(tmp_path)
+    assert found == 1
+    assert [line.split()[2] for line in said.splitlines() if " seed=" in line] == ["finished", "broken"]
+    assert f"resume_sweep={tmp_path}" in said
+    assert resume.finished_before(compose(f"resume_sweep={tmp_path}")) is None
+
+
+def test_jobs_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 2, 0, 1, 11):
+        job(tmp_path / f"{number}-seed={number}", "finished", 0.5)
+    lines = told(tmp_path)[1].splitlines()
+    assert [line.split()[0] for line in lines if " seed=" in line] == ["0", "1", "2", "10", "11"]
+
+
+def test_what_all_jobs_share_is_left_out(tmp_path):
+    for number, schedule in enumerate(("baseline", "onecycle")):
+        job(tmp_path / f"{number}-epochs=3,schedule={schedule},lr_max=0.1", "finished", 0.5)
+    lines = told(tmp_path)[1].splitlines()
+    assert [line.split()[:3] for line in lines[1:3]] == [
+        ["0", "schedule=baseline", "finished"],
+        ["1", "schedule=onecycle", "finished"],
+    ]
+
+
+def test_what_went_wrong_is_said_in_full(tmp_path):
+    job(tmp_path / "0-a", "failed")
+    job(tmp_path / "1-b", "diverged")
+    said = told(tmp_path, width=60)[1].splitlines()
+    assert "0-a: ValueError: no [such] file" in said
+    assert "1-b: Lost: not finite at step 7" in said
+
+
+def test_a_long_name_loses_nothing(tmp_path):
+    name = "0-" + ",".join(f"override{number}={number * 111}" for number in range(8))
+    job(tmp_path / name, "finished", 0.5)
+    said = told(tmp_path, width=60)[1]
+    assert name[2:] in re.sub(r"\s|finished|0\.5000|125|3\.2", "", said)
+
+
+# --- The sweep that runs -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The list of sweeps begun, empty."""
+    monkeypatch.setattr(hydra_callback, "started", [])
+    return hydra_callback.started
+
+
+def begin(directory, *overrides):
+    hydra = {
+        "sweep": {"dir": directory},
+        "overrides": {"task": list(overrides)},
+        "launcher": {"_target_": launchers.BASIC},
+    }
+    cfg = OmegaConf.create({"hydra": hydra, "resume_sweep": None})
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra_callback.NoteSweep().on_multirun_start(cfg)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "jobs"),
+    [
+        (["schedule=baseline,onecycle,onecycle_fastai", "seed=0,1,2", "epochs=3"], 9),
+        (["seed=range(0,5)"], 5),
+        (["model.hidden=[64,32],[16]"], 2),
+        (["schedule=glob(onecycle*)", "seed=0,1"], 2 * len(list(CONF.glob("schedule/onecycle*.yaml")))),
+        (["epochs=3"], 1),
+        (["lr_max=interval(0.1,1)", "seed=0,1"], None),
+    ],
+    ids=str,
+)
+def test_a_sweep_is_noted(tmp_path, monkeypatch, started, overrides, jobs):
+    monkeypatch.chdir(tmp_path)
+    begin("outputs/sweeps/one", *overrides)
+    (noted,) = started
+    assert (noted.directory, noted.jobs) == (tmp_path / "outputs" / "sweeps" / "one", jobs)
+
+
+def test_time_left(started, monkeypatch):
+    assert hydra_callback.progress(1) == ""
+    monkeypatch.setattr(time, "monotonic", lambda: 160.0)
+    started.append(hydra_callback.Sweep(Path("x"), jobs=9, began=100.0))
+    assert hydra_callback.progress(3) == "3 of 9 jobs, about 0:02:00 left\n"
+    assert hydra_callback.progress(9) == ""
+
+
+# --- Taken up again ------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_known_by_its_configuration(compose, tmp_path):
+    def cfg(*overrides):
+        return compose(f"resume_sweep={tmp_path}", *overrides)
+
+    for number, status in enumerate(("finished", "failed")):
+        with contextlib.suppress(ValueError), runs.RunWriter(tmp_path / str(number)) as run:
+            # As it was without resume_sweep: that is no part of what a job is.
+            run.record(fingerprint=resume.fingerprint(compose(f"seed={number}")))
+            if ENDS[status]:
+                raise ENDS[status]
+    assert resume.finished_before(cfg("seed=0")) == tmp_path / "0"
+    assert resume.finished_before(cfg()) == tmp_path / "0"
+    assert resume.finished_before(cfg("seed=1")) is None
+    assert resume.finished_before(cfg("seed=0", "lr_max=0.2")) is None
+    assert resume.finished_before(compose("seed=0")) is None

@@ -1,0 +1,185 @@
+"""One canary for each thing that Keras and TensorFlow do not promise: which one moved, what breaks, what to do."""
+
+from __future__ import annotations
+
+import random
+
+import keras
+import pytest
+import tensorflow as tf
+from test_attach import build, fit
+
+import simulations as sim
+from sconv.training import keras_internals
+
+
+def test_learning_rate_is_read_through_the_instance():
+    optimizer = keras.optimizers.SGD(0.01)
+    assert isinstance(optimizer.learning_rate, keras.Variable), (
+        "optimizer.learning_rate is no longer the user's own variable: sconv.attach refuses every optimizer. "
+        "Find where it is kept, for Attachment.install and _refuse_conflicts"
+    )
+    vars(optimizer)[keras_internals.LEARNING_RATE] = lambda: tf.constant(0.05)
+    told = f"keras {keras.__version__}: SGD.{keras_internals.LEARNING_RATE} is no longer what"
+    assert float(optimizer.learning_rate) == pytest.approx(0.05), f"{told} `learning_rate` reads: schedules do nothing"
+    expected = sim.simulate(sim.sgd, sim.plain(sim.PER_EPOCH, 0.05, 0.0))
+    assert sim.distance(fit(build(optimizer), epochs=1), expected) < sim.TOLERANCE, (
+        f"{told} a training step reads: schedules do nothing. Look in BaseOptimizer.apply for what it reads instead, "
+        "and name that in keras_internals.LEARNING_RATE"
+    )
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_every_update_goes_through_apply_of_the_instance(scaled):
+    optimizer, seen = keras.optimizers.SGD(0.01, momentum=0.9), []
+
+    def apply(*args, **kwargs):
+        seen.append("apply")
+        type(optimizer).apply(optimizer, *args, **kwargs)
+
+    vars(optimizer)["apply"] = apply
+    fit(build(keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer), epochs=1)
+    assert seen, (
+        f"keras {keras.__version__}: a training step no longer calls `apply` of the optimizer itself: momentum stays "
+        "what it is. Have Attachment.install override what Model.train_step calls"
+    )
+
+
+@pytest.mark.parametrize("name", ["momentum", "beta_1"])
+def test_momentum_is_read_while_tracing(name):
+    # Muon has both, and goes by the first.
+    kinds = {"momentum": ("SGD", "RMSprop", "Muon"), "beta_1": ("Adam", "AdamW", "Nadam", "Adamax", "Lamb", "Lion")}
+    for kind in kinds[name]:
+        assert isinstance(getattr(getattr(keras.optimizers, kind)(), name), (int, float)), (
+            f"keras {keras.__version__}: {kind}.{name} is no plain number any more: see optimizers.own_momentum, and "
+            "whether keras_internals.Moving is needed at all"
+        )
+
+
+def test_compiling_anew_makes_another_train_function():
+    model = build(keras.optimizers.SGD(0.01))
+    fit(model, epochs=1)
+    first = model.train_function
+    fit(model, epochs=1)
+    assert model.train_function is first
+    model.compile(model.optimizer, "mae")
+    assert model.train_function is None, (
+        f"keras {keras.__version__} keeps Model.train_function on recompiling: recording.take_up would go on with a "
+        "trace of the old loss. Find another sign of a new compile for Trace.serves"
+    )
+
+
+def test_all_callbacks_of_a_fit_share_one_mapping():
+    one, other = keras.callbacks.Callback(), keras.callbacks.Callback()
+    model = build(keras.optimizers.SGD(0.01))
+    fit(model, one, other, epochs=1)
+    first = one.params
+    assert first is other.params, (
+        f"keras {keras.__version__} gives each callback its own params: ScheduleCallback no longer sees a second one "
+        "in its fit, and the last would silently win"
+    )
+    fit(model, one, epochs=1)
+    assert first is not one.params, "params outlive a fit: a schedule of a fit cut short would refuse the next one"
+
+
+def test_weight_decay_is_asked_of_the_instance():
+    optimizer, asked = keras.optimizers.SGD(0.1, weight_decay=0.1), []
+    own = {keras_internals.USES_WEIGHT_DECAY: lambda variable: asked.append("decay") or False}
+    vars(optimizer).update(own, update_step=lambda *args: asked.append("update"))
+    fit(build(optimizer), epochs=1)
+    assert {"decay", "update"} <= set(asked), (
+        f"keras {keras.__version__} no longer asks the instance (asked: {set(asked)}): group_parameters does nothing. "
+        "Look in BaseOptimizer._apply_weight_decay, and name that in keras_internals.USES_WEIGHT_DECAY"
+    )
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    kernel, bias = build(optimizer).trainable_variables
+    assert keras_internals.uses_weight_decay(optimizer, kernel)
+    assert not keras_internals.uses_weight_decay(optimizer, bias)
+
+
+def test_a_variable_has_one_key():
+    optimizer = keras.optimizers.SGD(0.1)
+    kernel, bias = build(optimizer).trainable_variables
+    keys = [keras_internals.variable_key(optimizer, variable) for variable in (kernel, kernel.value, bias)]
+    assert keys[0] == keys[1] != keys[2], (
+        f"keras {keras.__version__}: Optimizer._var_key tells variables apart otherwise: lr_factors reach none. "
+        "See what BaseOptimizer keys its slots by"
+    )
+
+
+def test_batches_are_counted_beside_updates():
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    fit(build(optimizer), epochs=1)
+    assert int(optimizer.iterations) == 5
+    assert int(keras_internals.batches_seen(optimizer)) == 10, (
+        f"keras {keras.__version__}: Optimizer._iterations no longer counts batches: losses recorded under gradient "
+        "accumulation are wrong. See what BaseOptimizer.iterations divides"
+    )
+
+
+def test_keras_seed_generator():
+    keras.utils.set_random_seed(1)
+    keras.random.normal((1,))
+    kept = keras_internals.seed_generator()
+    assert isinstance(kept, keras.random.SeedGenerator), (
+        f"keras {keras.__version__} keeps its global seed generator elsewhere: a range test changes the training after "
+        "it. See global_seed_generator() in keras/src/random/seed_generator.py"
+    )
+    state = kept.state.numpy()
+    drawn = keras.random.normal((2,)).numpy()
+    keras.random.normal((1,))
+    keras_internals.set_seed_generator(None)
+    keras_internals.set_seed_generator(kept)
+    kept.state.assign(state)
+    assert (keras.random.normal((2,)).numpy() == drawn).all()
+
+
+def test_seeds_of_operations():
+    tf.random.set_seed(1)
+    seeds = keras_internals.operation_seeds()
+    assert isinstance(seeds, random.Random), (
+        f"tensorflow {tf.__version__} keeps what seeds its operations elsewhere: a range test changes the order of "
+        "tf.data's shuffle after it. See Context._internal_operation_seed in tensorflow/python/eager/context.py"
+    )
+    state = seeds.getstate()
+    drawn = list(tf.data.Dataset.range(20).shuffle(20).as_numpy_iterator())
+    seeds.setstate(state)
+    assert list(tf.data.Dataset.range(20).shuffle(20).as_numpy_iterator()) == drawn
+
+
+def test_gradients_of_a_trace_are_forgotten_and_others_are_not():
+    from tensorflow.python.framework import ops
+
+    @tf.custom_gradient
+    def tripled(x):
+        return x, lambda upstream: 3 * upstream
+
+    def trace():
+        return tf.function(lambda x: tripled(x)).get_concrete_function(tf.TensorSpec(()))
+
+    def gradient(function):
+        with tf.GradientTape() as tape:
+            tape.watch(x := tf.constant(2.0))
+            y = function(x)
+        return float(tape.gradient(y, x))
+
+    others = trace()
+    with keras_internals.forgetting_gradients():
+        ours = trace()
+        tf.RegisterGradient("Named by its user")(lambda op, upstream: upstream)
+    with pytest.raises(LookupError):
+        gradient(ours)
+    assert gradient(others) == 3, "a gradient that was there before is gone"
+    ops.gradient_registry.lookup("Named by its user")
+    with keras_internals.forgetting_gradients():
+        before = set(ops.gradient_registry.list())
+        fit(build(keras.optimizers.SGD(0.01)), epochs=1)
+        added = set(ops.gradient_registry.list()) - before
+    assert added, (
+        f"tensorflow {tf.__version__} registers no gradient for a training step any more: forgetting_gradients can go"
+    )
+    assert not added & set(ops.gradient_registry.list()), (
+        f"tensorflow {tf.__version__} registers {sorted(added)}, which stay for good, a graph with each: look for the "
+        "name in custom_gradient.py, and put it in keras_internals._OF_A_TRACE"
+    )

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig, open_dict
 
 from sconv.runner.config import schema
+from sconv.runner.job import Job
 
 # Seconds at most for a command: many times what it takes, so that a busy machine fails no test.
 PATIENCE = 300
@@ -48,12 +48,10 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """Every test draws the same random numbers every time, and finds no data of another, in whatever order they run."""
+    """Every test draws the same random numbers every time, in whatever order they run."""
     random.seed(0)
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
-    if "sconv.runner.config.data" in sys.modules:
-        sys.modules["sconv.runner.config.data"]._loaded.cache_clear()
 
 
 def _compose(*overrides: str, hydra: bool = False) -> DictConfig:
@@ -68,23 +66,29 @@ def compose() -> Callable[..., DictConfig]:
     return _compose
 
 
+def _job(*overrides: str, directory: Path) -> Job:
+    # TensorFlow may already run here, with a number of threads that can no longer be chosen.
+    cfg = _compose("++device._target_=builtins.dict", *overrides, hydra=True)
+    choices = {str(group): str(option) for group, option in cfg.hydra.runtime.choices.items()}
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return Job(cfg, directory, choices, overrides)
+
+
+@pytest.fixture(scope="session")
+def job() -> Callable[..., Job]:
+    """job(*overrides, directory=...): what a task is handed by `python -m sconv *overrides`."""
+    return _job
+
+
 @pytest.fixture(scope="session")
 def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """train(*overrides): train something tiny in this process, or carry out another task=; returns its directory."""
 
     def run(*overrides: str, into: Path | None = None, tiny: Sequence[str] = TINY) -> Path:
-        directory = into or tmp_path_factory.mktemp("run")
-        # TensorFlow may already run here, with a number of threads that can no longer be chosen.
-        device = ("++device._target_=builtins.dict", f"hydra.runtime.output_dir={directory}", "+hydra.mode=RUN")
-        cfg = _compose(*tiny, *device, *overrides, hydra=True)
-        HydraConfig.instance().set_config(cfg)
-        with open_dict(cfg):
-            del cfg["hydra"]
-        try:
-            get_method(cfg.task._target_)(cfg)
-        finally:
-            HydraConfig.instance().cfg = None
-        return directory
+        this = _job(*tiny, *overrides, directory=into or tmp_path_factory.mktemp("run"))
+        get_method(this.cfg.task._target_)(this)
+        return this.directory
 
     return run
 

@@ -45,14 +45,6 @@ LIGHT = (
     "sconv.lr_finder.result",
     "sconv.runner.cli",
 )
-    "sconv",
-    "sconv.checks",
-    "sconv.plots",
-    "sconv.runs",
-    "sconv.report",
-    "sconv.lr_finder.result",
-    "sconv.runner.cli",
-)
 LONGEST = 220
 
 

@@ -106,7 +106,7 @@ def test_it_builds_and_takes_two_steps(cfg):
         cfg.model.weights = None
     dataset = made_up(cfg, batch=4)
     loss, augment, optimizer = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment", "optimizer"))
-    model = build.build_model(cfg.model, dataset, loss)
+    model = build._build_model(cfg.model, dataset, loss)
     group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
     model.compile(optimizer, loss, jit_compile=False)
     stream = TrainingStream(dataset.train, 4, 0, augment, model_contract.label_depth(model, loss))

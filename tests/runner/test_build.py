@@ -15,7 +15,7 @@ LR = 0.1
 def update(compose, *overrides):
     """Weights before and after one update with all data: [(kernel or not, before, after), ...]."""
     cfg = compose(*BASE, f"lr_max={LR}", *overrides)
-    model, stream = build.build(cfg, data.load_dataset(cfg.dataset))
+    model, stream = build.build(cfg, data.load_dataset(cfg.dataset), cfg.lr_max)
     for variable in model.trainable_variables:
         variable.assign_add(np.full(variable.shape, 0.05))  # so that a decay of biases shows
     before = [variable.numpy() for variable in model.trainable_variables]

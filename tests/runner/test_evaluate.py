@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from PIL import Image
 from sklearn import metrics
@@ -18,7 +17,8 @@ from sconv import checks, plots
 from sconv.datasets import synthetic
 from sconv.runner.config import schema
 from sconv.runner.config.data import load_dataset
-from sconv.runner.tasks.evaluate import evaluate
+from sconv.runner.job import Job
+from sconv.runner.tasks.evaluate import Evaluation, _tell, evaluate
 from sconv.runner.tasks.predict import predict
 
 SHAPE, NAMES = (6, 5, 3), ("ant", "bee", "cat", "dog")
@@ -64,12 +64,7 @@ def carry_out(task, output, *overrides):
     output.mkdir(exist_ok=True)
     schema.register()
     with initialize_config_dir(str(schema.CONF), version_base="1.3"):
-        cfg = compose("config", [*overrides, f"hydra.runtime.output_dir={output}"], return_hydra_config=True)
-    HydraConfig.instance().set_config(cfg)
-    try:
-        task(cfg)
-    finally:
-        HydraConfig.instance().cfg = None
+        task(Job(compose("config", overrides), output, {}, tuple(overrides)))
     return output
 
 
@@ -200,15 +195,14 @@ def test_a_layer_of_ones_own_is_loaded_where_it_is_allowed(tmp_path, monkeypatch
     assert (tmp_path / "out" / "evaluation.json").is_file()
 
 
-def test_the_table_fits_the_terminal(capsys, monkeypatch):
+def test_the_table_fits_the_terminal(capsys, monkeypatch, tmp_path):
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     dataset = synthetic.load(SHAPE, classes=10, train_size=20, test_size=20)
     confusion = np.diag([100] * 9 + [0])
     confusion[0, 1] = 7
     for width, whole in (("80", False), ("140", True)):
         monkeypatch.setenv("COLUMNS", width)
-        monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"runtime": {"output_dir": "."}}))
-        evaluate._tell(evaluate.Evaluation(0.5, confusion), dataset, names)
+        _tell(Evaluation(0.5, confusion), dataset, names, tmp_path)
         shown = capsys.readouterr().out
         assert ("most often taken for" in shown) is not whole
         assert max(map(len, shown.splitlines())) <= int(width)

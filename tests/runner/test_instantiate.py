@@ -189,7 +189,7 @@ def test_a_wrong_signature_or_name_is_one_line(monkeypatch, group, target, extra
     chosen = OmegaConf.create({"_target_": target, **extra})
     given = () if group == "dataset" else (dataset(), LOSS)
     with pytest.raises((checks.SettingError, checks.SettingTypeError), match=said) as caught:
-        {"dataset": data.load_dataset, "model": build.build_model}[group](chosen, *given)
+        {"dataset": data.load_dataset, "model": build._build_model}[group](chosen, *given)
     assert "\n" not in str(caught.value)
 
 
@@ -200,7 +200,6 @@ def test_heavy_imbalance_is_told(caplog, monkeypatch):
     labels = np.array([0] * 95 + [1] * 4 + [2])
     skewed = Split(np.zeros((100, 4, 4, 1), np.uint8), labels)
     monkeypatch.setattr("my_package.data.load", lambda: dataset(skewed, skewed))
-    data._loaded.cache_clear()
     data.load_dataset(settings(_target_="my_package.data.load"))
     assert "to train on there are 1 of c, 95 of a; always answering a would be right 95 %" in caplog.text
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 from hydra import initialize_config_dir
@@ -18,7 +14,7 @@ from sconv import checks, runs
 from sconv.runner import errors
 from sconv.runner.config.schema import CONF
 from sconv.runner.devices import setup
-from sconv.runner.sweeps import follow, launchers
+from sconv.runner.sweeps import launchers
 
 PATIENCE = 600
 PLUGINS = {
@@ -60,10 +56,10 @@ JOBS = ["-m", "seed=0,1,2", "model=mlp", "model.hidden=[16]", "epochs=2", "batch
 def test_what_a_process_cannot_change(launcher, overrides, name):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         if name is None:
-            launchers.judge(launcher, overrides)
+            launchers.check_swept(launcher, overrides)
         else:
             with pytest.raises(checks.SettingError, match=rf"^{name}: .*hydra/launcher=submitit_local"):
-                launchers.judge(launcher, overrides)
+                launchers.check_swept(launcher, overrides)
 
 
 def test_refused_before_the_first_job(environment, tmp_path):
@@ -107,39 +103,6 @@ def test_a_killed_run_is_told_from_one_that_runs(tmp_path):
     assert of(ended.pid, host="elsewhere") == of(ended.pid, status="finished") == (False, False)
 
 
-def test_a_line_as_each_job_ends(tmp_path, capsys):
-    def end(number, **facts):
-        with runs.RunWriter(tmp_path / f"{number}-lr_max=0.{number},epochs=2") as run:
-            run.record(**facts)
-
-    end(0)  # before the sweep was taken up again
-    time.sleep(0.01)
-    follower = follow.Follower(tmp_path, jobs=3, swept=["lr_max"])
-    end(1, monitored="test", test={"accuracy": 0.5})
-    follower._look()
-    follower._look()
-    first = capsys.readouterr().out
-    assert first.startswith("#1 lr_max=0.1: finished; test acc 0.5000; 1 of 2 jobs, about 0:")
-    assert first.count("\n") == 1
-    end(2)
-    follower.start()
-    follower.stop()
-    assert capsys.readouterr().out == "#2 lr_max=0.2: finished; 2 of 2 jobs\n"
-
-
-def test_a_run_of_an_earlier_try_is_not_waited_for(tmp_path):
-    """Its process number may be anybody's by now; here it is that of a process that runs."""
-    (tmp_path / "0").mkdir()
-    process = {"host": platform.node(), "pid": os.getppid()}
-    (tmp_path / "0" / "summary.json").write_text(json.dumps({"status": "running", "process": process}))
-    assert runs.alive(runs.read_summary(tmp_path / "0"))
-    time.sleep(0.01)
-    waiting = threading.Thread(target=follow.Follower(tmp_path, jobs=1).stop, daemon=True)
-    waiting.start()
-    waiting.join(timeout=PATIENCE / 60)
-    assert not waiting.is_alive()
-
-
 def sconv(folder, environment, *arguments):
     return subprocess.run(
         [sys.executable, "-m", "sconv", *arguments],
@@ -180,7 +143,9 @@ def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):
     assert [line.split()[2] for line in first.stdout.splitlines() if line.startswith("1 seed=1 ")] == ["killed"]
     finished = {number for number, summary in before.items() if summary["status"] == "finished"}
     assert finished
-    assert all(f"#{number} seed={number}: finished; test acc" in first.stdout for number in finished)
+    if launcher != "submitit":  # whose jobs have a terminal of their own, a file
+        assert all(f"#{number} seed={number}" in first.stdout for number in finished)
+        assert first.stdout.count(": finished; test acc") == len(finished)
     # Each in another process than the one that started them, with its share of the cores.
     assert len({summary["process"]["pid"] for summary in before.values()}) >= 2
     if launcher in ("joblib", "ray"):
@@ -195,7 +160,6 @@ def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):
     assert {summary["status"] for summary in after.values()} == {"finished"}
     assert len(after) == 3
     assert all(after[number] == before[number] for number in finished)
-    assert f"{3 - len(finished)} of {3 - len(finished)} jobs" in second.stdout
 
 
 @pytest.mark.slow

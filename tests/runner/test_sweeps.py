@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import time
-from pathlib import Path
 
 import pytest
 from hydra import initialize_config_dir
@@ -15,7 +15,8 @@ from rich.console import Console
 
 from sconv import runs
 from sconv.runner.config.schema import CONF
-from sconv.runner.sweeps import hydra_callback, launchers, outcome, resume
+from sconv.runner.sweeps import outcome, resume
+from sconv.runner.sweeps.progress import progress
 
 ENDS = {
     "finished": None,
@@ -117,24 +118,6 @@ def test_a_long_name_loses_nothing(tmp_path):
 # --- The sweep that runs -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def started(monkeypatch):
-    """The list of sweeps begun, empty."""
-    monkeypatch.setattr(hydra_callback, "started", [])
-    return hydra_callback.started
-
-
-def begin(directory, *overrides):
-    hydra = {
-        "sweep": {"dir": directory},
-        "overrides": {"task": list(overrides)},
-        "launcher": {"_target_": launchers.BASIC},
-    }
-    cfg = OmegaConf.create({"hydra": hydra, "resume_sweep": None})
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        hydra_callback.NoteSweep().on_multirun_start(cfg)
-
-
 @pytest.mark.parametrize(
     ("overrides", "jobs"),
     [
@@ -147,19 +130,26 @@ def begin(directory, *overrides):
     ],
     ids=str,
 )
-def test_a_sweep_is_noted(tmp_path, monkeypatch, started, overrides, jobs):
-    monkeypatch.chdir(tmp_path)
-    begin("outputs/sweeps/one", *overrides)
-    (noted,) = started
-    assert (noted.directory, noted.jobs) == (tmp_path / "outputs" / "sweeps" / "one", jobs)
-
-
-def test_time_left(started, monkeypatch):
-    assert hydra_callback.progress(1) == ""
-    monkeypatch.setattr(time, "monotonic", lambda: 160.0)
-    started.append(hydra_callback.Sweep(Path("x"), jobs=9, began=100.0))
-    assert hydra_callback.progress(3) == "3 of 9 jobs, about 0:02:00 left\n"
-    assert hydra_callback.progress(9) == ""
+def test_time_left(tmp_path, monkeypatch, overrides, jobs):
+    """Told from the run directories alone: a worker process knows no other job."""
+    config = {"hydra": {"overrides": {"task": overrides}}}
+    before, again = tmp_path / "90-before", [tmp_path / f"{number}-seed={number}" for number in range(2)]
+    job(before, "finished", 0.5)
+    OmegaConf.save(OmegaConf.create(config), tmp_path / "multirun.yaml")
+    began = (tmp_path / "multirun.yaml").stat().st_mtime
+    os.utime(before / "summary.json", (began - 10, began - 10))
+    for number, directory in enumerate(again, 1):
+        job(directory, "finished", 0.5)
+        os.utime(directory / "summary.json", (began, began))
+        monkeypatch.setattr(time, "time", lambda: began + 60.0)
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            said, in_a_worker = progress(directory), progress(directory, names_it=True)
+        left = None if jobs is None or number >= jobs - 1 else f"{number} of {jobs - 1} jobs, about "
+        assert said.startswith(left) if left else said == ""
+        told = f"#{number - 1} seed={number - 1}: finished; test acc 0.5000"
+        assert in_a_worker == (f"{told}; {said}" if left else f"{told}\n")
+    if jobs == 9:
+        assert said == "2 of 8 jobs, about 0:03:00 left\n"
 
 
 # --- Taken up again ------------------------------------------------------------------------------------------------

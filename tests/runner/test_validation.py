@@ -24,7 +24,8 @@ from sconv.report import curves, markdown, page
 from sconv.report.__main__ import main
 from sconv.report.comparison import compare
 from sconv.report.groups import gather
-from sconv.runner.sweeps import follow, outcome
+from sconv.runner.sweeps import outcome
+from sconv.runner.sweeps.progress import progress
 
 
 def load(shape, classes, train_size, test_size, noise=0.3, seed=0):
@@ -95,7 +96,7 @@ def test_tensorboard_shows_each_under_its_name(run):
     }
 
 
-def test_a_sweep_tells_both(run, tmp_path, capsys):
+def test_a_sweep_tells_both(run, tmp_path):
     directory, _, monitored, right = run
     shutil.copytree(directory, tmp_path / "0-seed=0")
     console = Console(file=io.StringIO(), width=100, highlight=False)
@@ -103,10 +104,8 @@ def test_a_sweep_tells_both(run, tmp_path, capsys):
     heading, row = console.file.getvalue().splitlines()[:2]
     assert heading.split() == ["job", "status", "val", "acc", "test", "acc", "steps", "seconds"]
     assert row.split()[-5:-2] == ["finished", f"{monitored:.4f}", f"{right:.4f}"]
-    follower = follow.Follower(tmp_path, jobs=None)
-    follower._began = 0.0
-    follower._look()
-    assert capsys.readouterr().out == f"#0: finished; val acc {monitored:.4f}; test acc {right:.4f}\n"
+    said = progress(tmp_path / "0-seed=0", names_it=True)
+    assert said == f"#0 seed=0: finished; val acc {monitored:.4f}; test acc {right:.4f}\n"
 
 
 def test_the_report_of_a_real_run(run, tmp_path, capsys):

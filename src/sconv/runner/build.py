@@ -1,67 +1,40 @@
-"""From a plan to a compiled model and its batches."""
+"""From a configuration to a compiled model and its batches. Starts TensorFlow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import collections
+import contextlib
+from collections.abc import Iterator
+from typing import Any
 
+import keras
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sconv import checks
 from sconv.datasets import Dataset
-from sconv.runner.config import targets
-
-if TYPE_CHECKING:
-    import keras
-import collections
-import contextlib
-from collections.abc import Iterator
-
-from sconv.runner.config import limits
-from sconv.training import model_contract
+from sconv.datasets.pipeline.batches import TrainingStream
+from sconv.runner.config import limits, targets
 from sconv.training.execution import steps_per_execution
-from sconv.training.model_contract import check_model
+from sconv.training.model_contract import check_model, label_depth
+from sconv.training.parameter_groups import group_parameters
 
 
-def build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> keras.Model:
-    """Call `_target_` with `input_shape`, `classes` and the other settings, and judge the model it returns.
+def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[keras.Model, TrainingStream]:
+    """The compiled model and its training batches; the same configuration gives the same weights and batches again.
 
-    Raises SettingError, SettingTypeError, or what the builder raises.
+    `learning_rate` is the optimizer's own, which a schedule drives. Raises SettingError, SettingTypeError, or what the
+    functions of the configuration raise.
     """
-    given = {"input_shape": dataset.input_shape, "classes": dataset.classes}
-    targets.check_call("model", settings, given)
-    model = instantiate(settings, **given, _convert_="all")
-    check_model(model, dataset, loss, settings._target_)
-    return model
-
-
-def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
-    """The compiled model and its training batches; the same configuration gives the same weights and batches again."""
-    import keras
-
-    from sconv.datasets.pipeline.batches import TrainingStream
-    from sconv.training.parameter_groups import group_parameters
-
     keras.utils.clear_session()  # lets go of the last model of this process
     keras.utils.set_random_seed(cfg.seed)
-    loss, augment = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment"))
-    # Keras takes no whole number for a rate: lr_max=1 means 1.0.
-    whole = {name: cfg.optimizer[name] for name in (*limits.RATES, "learning_rate") if name in cfg.optimizer}
-    floats = {name: float(value) for name, value in whole.items() if type(value) is int}
-    optimizer = instantiate(cfg.optimizer, _convert_="all", **floats)
-    for part, built, kind in (("loss", loss, keras.Loss), ("optimizer", optimizer, keras.Optimizer)):
-        if not isinstance(built, kind):
-            raise checks.SettingTypeError(
-                f"{part}: {cfg[part]._target_} returned a {type(built).__name__}, expected a keras.{kind.__name__}"
-            )
+    loss = _build(cfg, "loss", keras.Loss)
     with _precision(cfg.precision):
-        model = build_model(cfg.model, dataset, loss)
-    depth = model_contract.label_depth(model, loss)
+        model = _build_model(cfg.model, dataset, loss)
+    depth = label_depth(model, loss)
+    augment = instantiate(cfg.augment, _convert_="all")
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
-    group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
-    if model.dtype_policy.name == "mixed_float16":
-        # Keras would do it by itself, but from a saved file it could not: no functional model saves its own policy.
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer = _build_optimizer(cfg, model, learning_rate)
     images, labels = next(iter(stream.batches))
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
@@ -73,20 +46,7 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
     return model, stream
 
 
-@contextlib.contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    """Have the layers that are made meanwhile compute in `policy`: each keeps what it was made with."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def compute_dtypes(model: Any) -> dict[str, int]:
+def compute_dtypes(model: keras.Model) -> dict[str, int]:
     """How many of the layers with weights compute in each type, those of nested models too."""
     counts: collections.Counter[str] = collections.Counter()
     for layer in model.layers:
@@ -97,7 +57,50 @@ def compute_dtypes(model: Any) -> dict[str, int]:
     return dict(counts)
 
 
-def _make_variables(model: Any, images: Any, labels: Any) -> None:
+def _build(cfg: DictConfig, part: str, kind: type, **given: Any) -> Any:
+    """What a part's function returns for its settings, if it is of that kind."""
+    built = instantiate(cfg[part], **given, _convert_="all")
+    if not isinstance(built, kind):
+        raise checks.SettingTypeError(
+            f"{part}: {cfg[part]._target_} returned a {type(built).__name__}, expected a keras.{kind.__name__}"
+        )
+    return built
+
+
+def _build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> keras.Model:
+    """Call `_target_` with `input_shape`, `classes` and the other settings, and check the model it returns."""
+    given = {"input_shape": dataset.input_shape, "classes": dataset.classes}
+    targets.check_call("model", settings, given)
+    model = instantiate(settings, **given, _convert_="all")
+    check_model(model, dataset, loss, settings._target_)
+    return model
+
+
+def _build_optimizer(cfg: DictConfig, model: keras.Model, learning_rate: float) -> keras.Optimizer:
+    """The optimizer with its parameter groups; under mixed_float16 with the loss scaled."""
+    # Keras takes no whole number for a rate: momentum=1 means 1.0.
+    whole = {name: cfg.optimizer[name] for name in limits.RATES if name in cfg.optimizer}
+    floats = {name: float(value) for name, value in whole.items() if type(value) is int}
+    optimizer = _build(cfg, "optimizer", keras.Optimizer, learning_rate=float(learning_rate), **floats)
+    group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
+    if model.dtype_policy.name == "mixed_float16":
+        # Keras would do it by itself, but from a saved file it could not: no functional model saves its own policy.
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Have the layers that are made meanwhile compute in `policy`: each keeps what it was made with."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _make_variables(model: keras.Model, images: Any, labels: Any) -> None:
     """Have the optimizer and the metrics make their variables now.
 
     Inside the first step each would become a branch of its graph, and tracing would take twice as long.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,12 @@ def exit_code(error: BaseException) -> int:
         return DIVERGED
     mendable = any(isinstance(cause, _MENDABLE) or _unwritable(cause) for cause in _causes(error))
     return USER_ERROR if mendable else FAILED
+
+
+def tell(error: BaseException, settings: Settings | None = None) -> int:
+    """Print the error's line to stderr; return the exit code."""
+    print(f"sconv: {line(error, settings)}", file=sys.stderr)
+    return exit_code(error)
 
 
 def line(error: BaseException, settings: Settings | None = None) -> str:

@@ -1,8 +1,8 @@
-"""From a configuration to the parts of a run: what is wanted is judged first, then data and model are put together."""
+"""From a configuration to what a run will do: here is refused what would fail later. Starts no TensorFlow."""
 
 from __future__ import annotations
 
-import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.utils import instantiate
@@ -11,70 +11,73 @@ from omegaconf import DictConfig, OmegaConf
 from sconv import checks
 from sconv.datasets import Dataset, updates
 from sconv.datasets.dataset import MOST_UPDATES
-from sconv.lr_finder import result
-from sconv.runner.config import data
-from sconv.runner.devices import quiet, setup
+from sconv.lr_finder.result import RangeTestSettings
+from sconv.runner.config.data import load_dataset
+from sconv.runner.devices import setup
 from sconv.schedules import Schedule
 
-# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
-
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-# Stands for an lr_max that is still to be found: any value shows what else is wrong.
-_PLACEHOLDER = 1.0
 
 
-def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
-    """The schedule, the data and the number of updates, with everything refused that would fail later.
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do in `steps` updates. An `lr_max` that is still to be found is None, and the schedule's is 1."""
 
-    Where `lr_max` is auto the schedule is the one for an lr_max of 1.
+    schedule: Schedule
+    dataset: Dataset
+    steps: int
+    lr_max: float | None
+
+    def with_lr_max(self, found: float) -> Plan:
+        """The same with the lr_max that was found: every policy is linear in it."""
+        return replace(self, schedule=self.schedule.scaled(found), lr_max=found)
+
+
+def plan(cfg: DictConfig, keep_data: bool = False) -> Plan:
+    """The schedule, the data and the number of updates. Raises SettingError, or what loading the data raises.
+
+    `keep_data` keeps the data for the next job of this process that asks for the same.
     """
-    if not wants_lr_max(cfg):
-        checks.lr_max(cfg.lr_max)
-    schedule = build_schedule(with_lr_max(cfg))
+    schedule = build_schedule(cfg)
     checks.integer("epochs", cfg.epochs, at_least=1)
     checks.integer("batch_size", cfg.batch_size, at_least=1)
     checks.integer("seed", cfg.seed, at_most=2**32 - 1)  # NumPy takes no larger one
     checks.choice("precision", cfg.precision, PRECISIONS)
     if cfg.steps_per_execution != "auto":
         checks.integer("steps_per_execution", cfg.steps_per_execution, at_least=1)
-    if wants_lr_max(cfg):
-        judge_range_test(cfg)
-    setup.hold_threads(OmegaConf.select(cfg, "device.threads"))
-    with quiet.quiet_start():  # some datasets come through TensorFlow
-        dataset = data.load_dataset(cfg.dataset)
+    if cfg.lr_max == checks.AUTO:
+        check_range_test(cfg)
+    setup.hold_threads(OmegaConf.select(cfg, "device.threads"))  # some datasets come through TensorFlow
+    dataset = load_dataset(cfg.dataset, keep_data)
     parts = OmegaConf.select(cfg, "optimizer.gradient_accumulation_steps") or 1
     steps = updates(dataset.name, len(dataset.train), cfg.epochs, cfg.batch_size) // int(parts)
     schedule.sample(steps)
-    return schedule, dataset, steps
+    return Plan(schedule, dataset, steps, None if cfg.lr_max == checks.AUTO else float(cfg.lr_max))
 
 
 def build_schedule(cfg: DictConfig) -> Schedule:
-    """The schedule, for an lr_max that is a number. Raises SettingError, or SettingTypeError where it is none."""
-    schedule = instantiate(cfg.schedule, _convert_="all")
+    """The schedule; for an lr_max of 1 where it is to be found. Raises SettingError or SettingTypeError."""
+    given = {}
+    if cfg.lr_max != checks.AUTO:
+        checks.lr_max(cfg.lr_max)
+    elif OmegaConf.select(cfg, "schedule.lr_max") == checks.AUTO:
+        given["lr_max"] = 1.0
+    else:
+        raise checks.SettingError(
+            f"lr_max: got {checks.AUTO}, which {cfg.schedule._target_} is not given, "
+            "expected 'schedule.lr_max=${lr_max}'"
+        )
+    schedule = instantiate(cfg.schedule, **given, _convert_="all")
     if not isinstance(schedule, Schedule):
         kind, source = type(schedule).__name__, cfg.schedule._target_
         raise checks.SettingTypeError(f"schedule: {source} returned a {kind}, expected a sconv.schedules.Schedule")
     return schedule
 
 
-def judge_range_test(cfg: DictConfig) -> None:
+def check_range_test(cfg: DictConfig) -> None:
     """Refuse settings of the range test that would fail later."""
     checks.integer("max_steps", cfg.lr_find.max_steps, at_most=MOST_UPDATES)
-    result.RangeTestSettings(**cfg.lr_find)
-
-
-def wants_lr_max(cfg: DictConfig) -> bool:
-    """Whether lr_max is to be found by a range test."""
-    return isinstance(cfg.lr_max, str) and cfg.lr_max == checks.AUTO
-
-
-def with_lr_max(cfg: DictConfig, value: float | None = None) -> DictConfig:
-    """The configuration with `value` for an lr_max of auto; None stands in for one that is still to be found."""
-    if not wants_lr_max(cfg):
-        return cfg
-    cfg = copy.deepcopy(cfg)
-    cfg.lr_max = _PLACEHOLDER if value is None else value
-    return cfg
+    RangeTestSettings(**cfg.lr_find)
 
 
 def flat_knobs(cfg: DictConfig) -> dict[str, Any]:

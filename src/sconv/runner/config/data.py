@@ -1,10 +1,10 @@
-"""What a dataset and a model must be, whoever wrote them: loaded, built and judged here."""
+"""The dataset that a configuration names: loaded, checked, and cut to the part asked for."""
 
 from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -15,18 +15,16 @@ from sconv.datasets.building.check import check_dataset
 from sconv.datasets.building.subset import note_imbalance, select
 from sconv.runner.config import targets
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
 
-def load_dataset(settings: DictConfig) -> Dataset:
-    """Call `_target_` with the other settings, judge what it returns, and select the part asked for.
+def load_dataset(settings: DictConfig, keep: bool = False) -> Dataset:
+    """Call `_target_` with the other settings, check what it returns, and select the part asked for.
 
     `classes`, `train_size` and `validation` hold for any dataset; a loader that has a parameter of that name and can
     make a given number itself gets the number. An option may tell by `_examples_` how many there are to train on, of
-    all of them. Raises SettingError, SettingTypeError, or what the loader raises.
+    all of them. `keep` keeps what was loaded for the next call in this process. Raises SettingError, SettingTypeError,
+    or what the loader raises.
     """
     if missing := [str(name) for name in settings if OmegaConf.is_missing(settings, name)]:
         raise checks.SettingError(f"dataset.{missing[0]}: got nothing, expected dataset.{missing[0]}=...")
@@ -38,7 +36,7 @@ def load_dataset(settings: DictConfig) -> Dataset:
     theirs = [name for name, value in part.items() if type(value) is int and name in own]
     kept = {name: value for name, value in values.items() if name not in targets.PARTS or name in theirs}
     left = {name: value for name, value in part.items() if name not in theirs}
-    loaded = _loaded(OmegaConf.to_yaml(kept))
+    loaded = (_kept if keep else _load)(OmegaConf.to_yaml(kept))
     if told not in (None, len(loaded.train)):
         log.warning("dataset._examples_: got %s, but %s has %s", told, loaded.name, len(loaded.train))
     try:
@@ -49,15 +47,18 @@ def load_dataset(settings: DictConfig) -> Dataset:
     return dataset
 
 
-@functools.lru_cache(maxsize=2)
-def _loaded(settings: str) -> Dataset:
-    """What the loader returns for settings in YAML; kept, so that the jobs of a sweep load their data once."""
+def _load(settings: str) -> Dataset:
+    """What the loader returns for settings in YAML."""
     kept = OmegaConf.create(settings)
     assert isinstance(kept, DictConfig)
     targets.check_call("dataset", kept, {})
     dataset = instantiate(kept, _convert_="all")
     check_dataset(dataset, kept._target_)
     return dataset
+
+
+# The jobs of a sweep load their data once.
+_kept = functools.lru_cache(maxsize=2)(_load)
 
 
 def training_size(settings: DictConfig) -> int:

@@ -7,7 +7,7 @@ another `_target_` takes the place of all that stood below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from hydra.conf import HydraConf
@@ -30,8 +30,7 @@ def drop(cfg: DictConfig, hydra: HydraConf) -> None:
     """Take out of a job's configuration what replaced functions left there.
 
     What stands beside the new `_target_` stays, be it in a file or on the command line; so does what a file gives that
-    chooses no function: the settings of any dataset, and a user's own experiment. Raises SettingError for a knob of the
-    command line that nothing would read any more.
+    chooses no function: the settings of any dataset, and a user's own experiment.
     """
     below: Settings = {}
     lasting: Settings = {}
@@ -44,7 +43,17 @@ def drop(cfg: DictConfig, hydra: HydraConf) -> None:
         return
     with open_dict(cfg):
         _reduce(cfg, below, {*replaced})
-    _check_knobs(cfg, hydra, replaced)
+
+
+def check_knobs(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a knob of the command line that its group does not read. Raises SettingError."""
+    given = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
+    for knob, group in _KNOBS.items():
+        if knob in given and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg[group]):
+            raise checks.SettingError(
+                f"{knob}: got {given[knob]}, which {cfg[group]._target_} is not given, "
+                f"expected '+{group}.{knob}=${{{knob}}}' beside it, or whatever it calls {knob}"
+            )
 
 
 def _layers(cfg: DictConfig, hydra: HydraConf) -> Iterator[tuple[Settings, bool]]:
@@ -114,13 +123,3 @@ def _reduce(node: DictConfig, kept: Settings, replaced: set[Path], at: Path = ()
             _reduce(node[key], _part(kept, key), replaced, (*at, key))
         elif touched and not isinstance(kept[key], dict):  # an element of a list has the list's place, as Hydra left it
             node[key] = kept[key]
-
-
-def _check_knobs(cfg: DictConfig, hydra: HydraConf, replaced: list[Path]) -> None:
-    given = dict(override.lstrip("+").partition("=")[::2] for override in _overrides(hydra))
-    for knob, group in _KNOBS.items():
-        if knob in given and (group,) in replaced and f"${{{knob}}}" not in OmegaConf.to_yaml(cfg[group]):
-            raise checks.SettingError(
-                f"{knob}: got {given[knob]}, which {cfg[group]._target_} is not given, "
-                f"expected '+{group}.{knob}=${{{knob}}}' beside it, or whatever it calls {knob}"
-            )

@@ -1,4 +1,4 @@
-"""The configuration: where `conf/` is, the types of the flat knobs, and the names of run directories.
+"""The configuration: where `conf/` is, and the types of the flat knobs.
 
 Composing a configuration imports neither Keras nor TensorFlow.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from sconv.runner.config.run_names import _folder, _sweep, _what
+from sconv.runner.config import run_names
 
 # Inside the package in a wheel, at the top of the repository in a checkout.
 _PACKAGED = Path(__file__).resolve().parents[2] / "conf"
@@ -57,7 +57,12 @@ class Config:
 def register() -> None:
     """Tell Hydra about the schema and OmegaConf about the resolvers that `conf/config.yaml` uses."""
     ConfigStore.instance().store(name="schema", node=Config)
-    resolvers: dict[str, Callable[..., Any]] = {"pid": os.getpid, "what": _what, "folder": _folder, "sweep": _sweep}
+    resolvers: dict[str, Callable[..., Any]] = {
+        "pid": os.getpid,
+        "run_name": run_names.run_name,
+        "sweep_directory": run_names.sweep_directory,
+        "folder": run_names.folder,
+    }
     for name, function in resolvers.items():
         # Kept, as Hydra's `now` is: a worker process names the directories as the one that started it did.
         OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True, use_cache=name == "pid")

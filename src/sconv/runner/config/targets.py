@@ -1,4 +1,4 @@
-"""What a `_target_` names: imported, and judged by its signature before it is called."""
+"""What a `_target_` names: imported, and checked by its signature before it is called."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which functions a configuration may name that was read back from a file.
 
 On the command line a `_target_` is the user's own. In a run directory it may be somebody else's: whatever it names is
-judged here before anything is called.
+checked here before anything is called.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def trusted(node: DictConfig, allowed: Sequence[str] = ()) -> DictConfig:
     patterns = [*OWN, *allowed]
     plain = OmegaConf.to_container(node, resolve=True)
     for target in _targets(plain):
-        _judge(target, patterns)
+        _check_target(target, patterns)
     return OmegaConf.create(plain)  # type: ignore[return-value]  # of a mapping comes a DictConfig
 
 
@@ -44,7 +44,7 @@ def _targets(value: Any) -> Iterator[Any]:
             yield from _targets(item)
 
 
-def _judge(target: Any, patterns: Sequence[str]) -> None:
+def _check_target(target: Any, patterns: Sequence[str]) -> None:
     known = isinstance(target, str) and re.fullmatch(r"[\w.]+", target) and matches(target, patterns)
     if known:
         found = get_object(target)

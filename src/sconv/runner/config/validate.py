@@ -15,7 +15,7 @@ from sconv.runner.config.schema import Config
 _DRIVEN = "${lr_max}"
 
 
-def judge(cfg: DictConfig, in_sweep: bool) -> None:
+def validate(cfg: DictConfig, in_sweep: bool) -> None:
     """Refuse what no task can carry out, before anything is imported for it. Raises SettingError."""
     _refuse_unread(cfg)
     if cfg.resume_sweep and not in_sweep:

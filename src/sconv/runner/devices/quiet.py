@@ -1,35 +1,62 @@
-"""TensorFlow's start, without its chatter on the terminal."""
+"""TensorFlow's start: what it says then goes to the run's log, not to the terminal."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
+import logging
 import os
-import re
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
-# What TensorFlow's C++ code says to stderr while it starts, whatever TF_CPP_MIN_LOG_LEVEL is.
-_CHATTER = re.compile(
-    rb"^([IWE]0000 |\d{4}-\d\d-\d\d .*: [IWE] |WARNING: All log messages before|To enable the following instr)"
-)
+
+class _QuietImport(MetaPathFinder):
+    """Has TensorFlow's own import, whoever asks for it first, speak to the log."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            loader = spec.loader
+            loader.exec_module = functools.partial(_loaded, loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+
+def _loaded(load: Callable[[ModuleType], None], module: ModuleType) -> None:
+    with to_log():
+        load(module)
+
+
+def install() -> None:
+    """Keep TensorFlow's chatter off the terminal while it is imported, whenever that will be."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _QuietImport())
 
 
 @contextlib.contextmanager
-def quiet_start() -> Iterator[None]:
-    """Keep TensorFlow's chatter off the terminal while it starts; anything else that is said comes through after."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+def to_log() -> Iterator[None]:
+    """Have what C++ code writes to stderr go to the file of the log, where there is one: a crash leaves its reason."""
+    files = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
+    if not files:
+        yield
+        return
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            kept.seek(0)
-            said = [line for line in kept if not _CHATTER.match(line)]
-            os.write(2, b"".join(said))
+    with open(files[0].baseFilename, "a") as log:
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from sconv import checks
-from sconv.runner.devices.quiet import quiet_start
+from sconv.runner.devices import quiet
 
 
 def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
     """
     checks.choice("device", kind, ("auto", "cpu", "gpu"))
     wanted = _wanted(threads)
-    with quiet_start():
+    with quiet.to_log():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")

@@ -26,7 +26,7 @@ def has_workers(launcher: str) -> bool:
     return launcher != BASIC
 
 
-def judge(launcher: str, overrides: Sequence[str]) -> None:
+def check_swept(launcher: str, overrides: Sequence[str]) -> None:
     """Refuse a sweep over what a process cannot change where jobs share a process. Raises SettingError."""
     for name in (override.key_or_group for override in swept(overrides)):
         if name in _FIXED and launcher in _ONE_AFTER_ANOTHER:

@@ -10,17 +10,18 @@ from rich.table import Table
 
 from sconv import runs
 
-_SHORT = {"validation": "val acc", "test": "test acc"}
+# What accuracies on a split are called in a table.
+SHORT = {"validation": "val acc", "test": "test acc"}
 
 
 def outcome(directory: Path, console: Console) -> int:
     """Print a table of the sweep's jobs; return the exit code: 0, 3 where some diverged, 1 where some failed."""
-    jobs = sorted(_summaries(directory), key=lambda job: _number(job[0]))
+    jobs = sorted(summaries(directory), key=lambda job: _number(job[0]))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", overflow="fold")
     table.add_column("status")
     shown = runs.splits([summary for _, summary in jobs])
-    for heading in (*(_SHORT[split] for split in shown), "steps", "seconds"):
+    for heading in (*(SHORT[split] for split in shown), "steps", "seconds"):
         table.add_column(heading, justify="right")
     labels = _labels([path.name for path, _ in jobs])
     for label, (_, summary) in zip(labels, jobs, strict=True):
@@ -46,7 +47,7 @@ def outcome(directory: Path, console: Console) -> int:
     return 3 if ended <= {"finished", "diverged"} else 1
 
 
-def _summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:
+def summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:
     """Each run and its summary; one that cannot be read is broken, which keeps nobody from the others."""
 
     def summary(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from sconv.runner.sweeps.outcome import _summaries
+from sconv.runner.sweeps.outcome import summaries
 
 
 def fingerprint(cfg: DictConfig) -> str:
@@ -24,7 +24,7 @@ def finished_before(cfg: DictConfig) -> Path | None:
     if not cfg.resume_sweep:
         return None
     wanted = {"status": "finished", "fingerprint": fingerprint(cfg)}
-    for directory, summary in _summaries(Path(cfg.resume_sweep)):
+    for directory, summary in summaries(Path(cfg.resume_sweep)):
         if all(summary.get(key) == value for key, value in wanted.items()):
             return directory
     return None

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -23,10 +21,11 @@ from sconv import checks, plots
 from sconv.datasets import Dataset
 from sconv.runner.config.data import load_dataset
 from sconv.runner.config.trusted import trusted
+from sconv.runner.job import Job
 from sconv.runner.tasks.saved_model import class_names, load_model, probabilities, run_directory
 from sconv.training.model_contract import label_depth
 
-# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
+# Keras is imported inside functions: what can be refused without TensorFlow is refused before it starts.
 
 SHOWN = 20  # classes on the terminal at most; the files have all
 
@@ -50,47 +49,39 @@ class Evaluation:
         return np.divide(np.diag(self.confusion), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
-def evaluate(cfg: DictConfig) -> None:
-    """task=evaluate: judge the model of `run` on that run's own test split, or on another `dataset=`."""
-    directory = run_directory(cfg)
+def evaluate(job: Job) -> None:
+    """Judge the model of `run` on that run's own test split, or on another `dataset=`."""
+    cfg, directory = job.cfg, run_directory(job.cfg)
     instantiate(cfg.device)
     model = load_model(directory, cfg.target_whitelist)
-    dataset = _dataset(cfg, directory)
+    dataset = _dataset(job, directory)
     names = class_names(directory, model, dataset.class_names)
-    result = _judge(model, dataset, names)
-    _keep(Path(HydraConfig.get().runtime.output_dir), directory, dataset, result, names)
-    _tell(result, dataset, names)
+    result = _evaluated(model, dataset, names)
+    _keep(job.directory, directory, dataset, result, names)
+    _tell(result, dataset, names, job.directory)
 
 
-def _dataset(cfg: DictConfig, directory: Path) -> Dataset:
+def _dataset(job: Job, directory: Path) -> Dataset:
     """The dataset of the command line where it names one, else the run's own, if that may be trusted.
 
     Settings of the dataset that the command line gives alone are those of the run's own.
     """
-    given = {override.lstrip("+~").partition("=")[0] for override in HydraConfig.get().overrides.task}
-    if given & {"dataset", "dataset._target_"}:
-        return load_dataset(cfg.dataset)
-    settings = trusted(_config(directory).dataset, cfg.target_whitelist)
-    changed = {name: OmegaConf.select(cfg, name) for name in given if name.startswith("dataset.")}
-    for name, value in changed.items():
-        OmegaConf.update(settings, name.removeprefix("dataset."), value)
-    # A path that is given now is relative to here.
-    here = any(isinstance(value, str) for value in changed.values())
-    with contextlib.nullcontext() if here else _where_it_ran(directory):
-        return load_dataset(settings)
+    if job.given & {"dataset", "dataset._target_"}:
+        return load_dataset(job.cfg.dataset)
+    settings = _from_where_it_ran(trusted(_config(directory).dataset, job.cfg.target_whitelist), directory)
+    for name in (name for name in job.given if name.startswith("dataset.")):
+        OmegaConf.update(settings, name.removeprefix("dataset."), OmegaConf.select(job.cfg, name))
+    return load_dataset(settings)
 
 
-@contextlib.contextmanager
-def _where_it_ran(directory: Path) -> Iterator[None]:
-    """Have the folder a run was made in as the current one: its configuration may name data relative to it."""
-    path, here = directory / ".hydra" / "hydra.yaml", os.getcwd()
-    there = OmegaConf.select(OmegaConf.load(path), "hydra.runtime.cwd") if path.is_file() else None
-    if there and Path(there).is_dir():
-        os.chdir(there)
-    try:
-        yield
-    finally:
-        os.chdir(here)
+def _from_where_it_ran(settings: DictConfig, directory: Path) -> DictConfig:
+    """The settings of a run's data with the files that they name relative to the folder the run was made in."""
+    path = directory / ".hydra" / "hydra.yaml"
+    there = Path(OmegaConf.select(OmegaConf.load(path), "hydra.runtime.cwd") or "") if path.is_file() else Path()
+    for name, value in settings.items():
+        if isinstance(value, str) and value and (there / value).exists():
+            settings[name] = str(there / value)
+    return settings
 
 
 def _config(directory: Path) -> DictConfig:
@@ -101,7 +92,7 @@ def _config(directory: Path) -> DictConfig:
     return DictConfig(OmegaConf.load(path))
 
 
-def _judge(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
+def _evaluated(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
     import keras
 
     from sconv.datasets.pipeline.batches import evaluation_batches
@@ -138,7 +129,7 @@ def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, n
     plots.save(plots.confusion(result.confusion, names, title), output / "confusion.png")
 
 
-def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str]) -> None:
+def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str], output: Path) -> None:
     console = Console(highlight=False)
     table = _table(result, names, whole=len(names) <= SHOWN)
     if Measurement.get(console, console.options.update(width=1000), table).maximum > console.width:
@@ -146,9 +137,8 @@ def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str]) -> None:
     console.print(table)
     console.print(f"accuracy       [bold]{result.accuracy:.4f}[/bold] of {result.confusion.sum():,} of {dataset.name}")
     console.print(f"loss           {result.loss:.4f}")
-    output = HydraConfig.get().runtime.output_dir
     for name in ("confusion.png", "confusion.csv", "classes.csv"):
-        console.print(os.path.relpath(Path(output, name)), markup=False, soft_wrap=True)
+        console.print(os.path.relpath(output / name), markup=False, soft_wrap=True)
 
 
 def _table(result: Evaluation, names: Sequence[str], whole: bool) -> Table:

@@ -9,63 +9,12 @@ from typing import Any
 import keras
 
 from sconv import runs
-from sconv.schedules import Schedule
-
-
-class Watch:
-    """Everything that looks on while a model is fitted, and what it has seen."""
-
-    def __init__(self, run: runs.RunWriter, schedule: Schedule, steps: int, model: Any, stream: Any, monitored: str):
-        import keras
-
-        from sconv.runner.tasks.observers import Clock
-        from sconv.runner.tasks.progress_bar import ProgressBar
-        from sconv.training.attach import inner
-        from sconv.training.callbacks import ScheduleCallback
-        from sconv.training.inputs import follow_epochs
-
-        self.run, self.steps, self.monitored = run, steps, monitored
-        self.epochs = list[dict[str, float]]()
-        self.driver, self.clock = ScheduleCallback(schedule, steps, run.steps), Clock()
-        self.bar = ProgressBar(monitored=monitored)
-        epochs = keras.callbacks.LambdaCallback(on_epoch_end=self._epoch_ended)
-        # What is evaluated is what is saved: `fit` ends with the averaged weights.
-        averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
-        self.callbacks = [follow_epochs(stream), epochs, self.driver, self.clock, self.bar, *averaged]
-
-    def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
-        self.epochs.append({"epoch": epoch + 1, **logs})
-        self.run.epoch(epoch + 1, self.driver.attachment.position, self.clock.training, logs, self.monitored)
-
-    def check_complete(self) -> None:
-        """Raise CutShort unless all updates were made; under loss scaling some are skipped by design."""
-        import keras
-
-        from sconv.runner.tasks.observers import CutShort
-
-        made = self.driver.attachment.position
-        scales = isinstance(self.driver.model.optimizer, keras.optimizers.LossScaleOptimizer)
-        if made != self.steps and not (scales and 0 < made < self.steps):
-            raise CutShort(made, self.steps)
-
-    def record_outcome(self) -> None:
-        """Put what was reached into the summary."""
-        self.bar.stop()
-        done = self.driver.attachment.position if self.driver.attachment else 0
-        clock = self.clock
-        seconds = {"training": clock.training, "evaluation": clock.evaluation, "compile": clock.compiling}
-        rounded = {name: round(value, 3) for name, value in seconds.items()}
-        self.run.record(steps=done, seconds=rounded, **_outcome(self.epochs, self.monitored))
-        self.run.hparams_end(succeeded=done == self.steps)
-
-
-def _outcome(epochs: list[dict[str, float]], monitored: str) -> dict[str, Any]:
-    if not epochs:
-        return {"final": None, "best": None}
-    final, best = epochs[-1], max(epochs, key=lambda row: row.get("val_accuracy", -math.inf))
-    if monitored != "test":  # the test split is evaluated once, at the end
-        return {"final": final, "best": best}
-    return {"final": final, "best": best, "test": {name: final[f"val_{name}"] for name in ("loss", "accuracy")}}
+from sconv.datasets.pipeline.batches import TrainingStream
+from sconv.runner.plan import Plan
+from sconv.runner.tasks.progress_bar import ProgressBar
+from sconv.training.attach import inner
+from sconv.training.callbacks import ScheduleCallback
+from sconv.training.inputs import follow_epochs
 
 
 class CutShort(Exception):  # noqa: N818 - an outcome of training, not a fault of the program
@@ -77,7 +26,56 @@ class CutShort(Exception):  # noqa: N818 - an outcome of training, not a fault o
         super().__init__(f"training ended after {made} of {planned} updates")
 
 
-class Clock(keras.callbacks.Callback):
+class TrainingObservers:
+    """The callbacks of a run's fit, and what they have seen; `driver` puts the schedule on and records every update."""
+
+    def __init__(self, run: runs.RunWriter, planned: Plan, model: keras.Model, stream: TrainingStream):
+        self._run, self._steps, self._model = run, planned.steps, model
+        self._monitored = runs.monitored(planned.dataset.validation)
+        self._epochs = list[dict[str, float]]()
+        self.driver = ScheduleCallback(planned.schedule, planned.steps, run.steps)
+        self._timer, self._bar = StepTimer(), ProgressBar(monitored=self._monitored)
+        epochs = keras.callbacks.LambdaCallback(on_epoch_end=self._epoch_ended)
+        # What is evaluated is what is saved: `fit` ends with the averaged weights.
+        averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
+        self.callbacks = [follow_epochs(stream), epochs, self.driver, self._timer, self._bar, *averaged]
+
+    def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
+        self._epochs.append({"epoch": epoch + 1, **logs})
+        self._run.epoch(epoch + 1, self._updates, self._timer.training, logs, self._monitored)
+
+    @property
+    def _updates(self) -> int:
+        return self.driver.attachment.position if self.driver.attachment else 0
+
+    def check_complete(self) -> None:
+        """Raise CutShort unless all updates were made; scaling of the loss skips some, which the summary tells."""
+        skipped = self._steps - self._updates
+        if isinstance(self._model.optimizer, keras.optimizers.LossScaleOptimizer) and 0 < skipped < self._steps:
+            self._run.record(skipped_updates=skipped)
+        elif skipped:
+            raise CutShort(self._updates, self._steps)
+
+    def record_outcome(self) -> None:
+        """Put what was reached into the summary."""
+        self._bar.stop()
+        timer = self._timer
+        seconds = {"training": timer.training, "evaluation": timer.evaluation, "compile": timer.compiling}
+        rounded = {name: round(value, 3) for name, value in seconds.items()}
+        self._run.record(steps=self._updates, seconds=rounded, **_outcome(self._epochs, self._monitored))
+        self._run.hparams_end(succeeded=self._updates == self._steps)
+
+
+def _outcome(epochs: list[dict[str, float]], monitored: str) -> dict[str, Any]:
+    if not epochs:
+        return {"final": None, "best": None}
+    final, best = epochs[-1], max(epochs, key=lambda row: row.get("val_accuracy", -math.inf))
+    if monitored != "test":  # the test split is evaluated once, at the end
+        return {"final": final, "best": best}
+    return {"final": final, "best": best, "test": {name: final[f"val_{name}"] for name in ("loss", "accuracy")}}
+
+
+class StepTimer(keras.callbacks.Callback):
     """Seconds spent in training steps, in evaluation, and in tracing and compiling the first step."""
 
     def __init__(self) -> None:

@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from sconv import checks
 from sconv.datasets.building import image_decoding
+from sconv.runner.job import Job
 from sconv.runner.tasks.saved_model import class_names, load_model, probabilities, run_directory
 
 log = logging.getLogger(__name__)
@@ -26,8 +25,9 @@ BATCH = 250
 SHOWN = 20  # rows on the terminal at most; the file has all
 
 
-def predict(cfg: DictConfig) -> None:
-    """task=predict: classify the files that `images` names with the model of `run`, into predictions.csv."""
+def predict(job: Job) -> None:
+    """Classify the files that `images` names with the model of `run`, into predictions.csv."""
+    cfg = job.cfg
     directory, files = run_directory(cfg), _files(cfg.images)
     instantiate(cfg.device)
     model = load_model(directory, cfg.target_whitelist)
@@ -42,7 +42,7 @@ def predict(cfg: DictConfig) -> None:
             rows.append((str(path), names[row.argmax()], f"{row.max():.6f}"))
     if not rows:
         raise checks.DataError(f"images: got {cfg.images!r}, expected an image or a folder with some: none can be read")
-    output = Path(HydraConfig.get().runtime.output_dir, "predictions.csv")
+    output = job.directory / "predictions.csv"
     with open(output, "w", newline="") as file:
         csv.writer(file).writerows([("file", "class", "probability"), *rows])
     _tell(rows, output)

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 
 from sconv import checks, runs
 from sconv.lr_finder import plot
 from sconv.lr_finder.recommend import Recommendation, recommend
 from sconv.lr_finder.result import RangeTest
+from sconv.runner.job import Job
 from sconv.runner.tasks import lr_find
 
 
-def range_grid(cfg: DictConfig) -> None:
+def range_grid(job: Job) -> None:
     """Range tests over weight decays (and momenta, and batch sizes) from the same initial weights: one recommendation.
 
     Source: Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), section 4.4.
     """
-    with lr_find.begin(cfg, judge=points) as (cfg, run, schedule, dataset):
+    with lr_find.begin(job, check=points) as (run, planned):
         console = Console(highlight=False, soft_wrap=True)
         tests: dict[str, RangeTest] = {}
-        grid = points(cfg, schedule.peak_momentum)
+        grid = points(job.cfg, planned.schedule.peak_momentum)
         for point in grid:
-            tests[point.label] = lr_find.carry_out(_changed(cfg, point), run, dataset, point.momentum)
+            tests[point.label] = lr_find.carry_out(_at(point, job.cfg), run, planned.dataset, point.momentum)
             rate = tests[point.label].suggestions.get("smith")
             console.print(f"{point.label}: {tests[point.label].problem if rate is None else f'lr {rate:.2g}'}")
         advice = recommend(tests, {point.label: point.decay for point in grid})
@@ -79,12 +79,9 @@ def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
     return list(dict.fromkeys(checks.number(f"range_grid.{name}", value, **bounds) for value in wanted))
 
 
-def _changed(cfg: DictConfig, point: Point) -> DictConfig:
+def _at(point: Point, cfg: DictConfig) -> DictConfig:
     """The configuration of one point; the same seed gives every one the same initial weights."""
-    cfg = copy.deepcopy(cfg)
-    cfg[point.knob] = point.decay
-    cfg.batch_size = point.batch_size
-    return cfg
+    return cast(DictConfig, OmegaConf.merge(cfg, {point.knob: point.decay, "batch_size": point.batch_size}))
 
 
 def _keep(run: runs.RunWriter, tests: dict[str, RangeTest], advice: Recommendation) -> None:

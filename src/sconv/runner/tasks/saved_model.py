@@ -15,7 +15,7 @@ from sconv import checks, runs
 from sconv.runner.config import targets
 from sconv.runner.config.trusted import matches
 
-# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
+# Keras is imported inside functions: what can be refused without TensorFlow is refused before it starts.
 
 
 def run_directory(cfg: DictConfig) -> Path:

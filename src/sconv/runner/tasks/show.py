@@ -7,31 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from sconv import plots, runs
 from sconv.datasets import updates
-from sconv.runner import plan
 from sconv.runner.config import data
+from sconv.runner.job import Job
+from sconv.runner.plan import build_schedule
 
 WIDTH, LEFT = 100, 10  # of the picture in a terminal at most, and of the labels beside it
 
 
-def show(cfg: DictConfig) -> None:
+def show(job: Job) -> None:
     """Draw one schedule into the run directory, and on the terminal where it is no sweep."""
-    hydra = HydraConfig.get()
-    schedule = plan.build_schedule(plan.with_lr_max(cfg))
-    steps, per_epoch = (_updates(cfg, str(hydra.runtime.choices["dataset"]), epochs) for epochs in (cfg.epochs, 1))
+    cfg, directory = job.cfg, job.directory
+    schedule = build_schedule(cfg)
+    steps, per_epoch = (_updates(cfg, job.choices["dataset"], epochs) for epochs in (cfg.epochs, 1))
     rates, momenta = schedule.sample(steps)
     knots, title = schedule.knots(steps), f"{schedule.name}: {steps:,} updates, {cfg.epochs} epochs of {per_epoch:,}"
-    directory = Path(hydra.runtime.output_dir)
     runs.write_schedule(directory, rates, momenta, knots, per_epoch)
     plots.save(plots.schedule(rates, momenta, title, knots, per_epoch), directory / "schedule.png")
-    if hydra.mode == RunMode.RUN:
+    if not job.in_sweep:
         console = Console(highlight=False)
         console.print(f"[bold]{schedule.name}[/bold]{title.removeprefix(schedule.name)}", end="\n\n")
         if not console.options.ascii_only:

@@ -1,113 +1,111 @@
-"""One training run, from its configuration to its run directory."""
+"""task=train: one training run, from its configuration to its run directory."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import logging
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
 from sconv import runs
-from sconv.datasets import Dataset
 from sconv.lr_finder import smoothing
-from sconv.runner import build, plan
-from sconv.runner.sweeps import resume
-from sconv.runner.tasks import lr_find
-from sconv.runner.tasks.observers import Watch
+from sconv.runner.job import Job
+from sconv.runner.plan import Plan, flat_knobs, plan
+from sconv.runner.sweeps.resume import fingerprint
+from sconv.runner.tasks.lr_find import find_lr_max
 from sconv.schedules import Schedule
-from sconv.training import keras_internals, model_contract
+from sconv.training import keras_internals
 
-# Keras is imported inside functions: what can be judged without TensorFlow is judged before it starts.
-
-log = logging.getLogger(__name__)
+# Keras is imported inside functions: what can be refused without TensorFlow is refused before it starts.
 
 GROUPS = ("schedule", "optimizer", "model", "dataset", "augment")  # what a run is compared by
 
 
-def train(cfg: DictConfig) -> None:
-    """task=train: train one model and leave a run directory."""
-    hydra = HydraConfig.get()
+def train(job: Job) -> None:
+    """Train one model and leave a run directory."""
     began = time.perf_counter()
-    with runs.RunWriter(Path(hydra.runtime.output_dir)) as run:
-        run.record(
-            fingerprint=resume.fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit()
-        )
-        with Console().status("starting"):
-            schedule, dataset, steps = plan.judge(cfg)
-            device = instantiate(cfg.device)
-        monitored = runs.monitored(dataset.validation)
-        run.record(
-            device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored
-        )
-        if plan.wants_lr_max(cfg):
-            cfg = plan.with_lr_max(cfg, lr_find.find_lr_max(cfg, run, schedule, dataset))
-            schedule = plan.build_schedule(cfg)
-        run.record(schedule=_resolved(schedule, steps))
-        choices = {group: str(hydra.runtime.choices[group]) for group in GROUPS}
-        run.hparams({**choices, **plan.flat_knobs(cfg)}, monitored)
+    with runs.RunWriter(job.directory) as run:
         try:
-            _fit(cfg, run, schedule, dataset, steps)
+            planned = _prepared(job, run)
+            _fit(job.cfg, run, planned)
         finally:
-            run.summary["seconds"] = {
-                **run.summary.get("seconds", {}),
-                "total": round(time.perf_counter() - began, 3),
-            }
-    _report(run)
+            seconds = {**run.summary.get("seconds", {}), "total": round(time.perf_counter() - began, 3)}
+            run.summary["seconds"] = seconds
+    _report(run, planned, job.in_sweep)
+
+
+def _prepared(job: Job, run: runs.RunWriter) -> Plan:
+    """What the run will do, everything found and recorded that is known before it."""
+    cfg = job.cfg
+    run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
+    with Console().status("starting"):
+        planned = plan(cfg, keep_data=job.in_sweep)
+        device = instantiate(cfg.device)
+    dataset, monitored = planned.dataset, runs.monitored(planned.dataset.validation)
+    run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored)
+    if planned.lr_max is None:
+        planned = planned.with_lr_max(find_lr_max(job, run, planned))
+    run.record(schedule=_resolved(planned.schedule, planned.steps))
+    choices = {group: job.choices[group] for group in GROUPS}
+    run.hparams({**choices, **flat_knobs(cfg), "lr_max": planned.lr_max}, monitored)
+    return planned
 
 
 @keras_internals.forgetting_gradients()
-def _fit(cfg: DictConfig, run: runs.RunWriter, schedule: Schedule, dataset: Dataset, steps: int) -> None:
+def _fit(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     """Build, fit and save; what was reached is recorded also where the fit was cut short."""
+    from sconv.runner.build import build, compute_dtypes
+    from sconv.runner.tasks.observers import TrainingObservers
+    from sconv.training.model_contract import chance
     from sconv.training.recording import Diverged
 
-    model, stream = build.build(cfg, dataset)
+    assert planned.lr_max is not None
+    dataset = planned.dataset
+    model, stream = build(cfg, dataset, planned.lr_max)
     run.record(
         steps_per_execution=model.steps_per_execution,
         parameters=model.count_params(),
-        compute_dtypes=build.compute_dtypes(model),
+        compute_dtypes=compute_dtypes(model),
     )
-    watch = Watch(run, schedule, steps, model, stream, runs.monitored(dataset.validation))
-    evaluated = functools.partial(_evaluation, model=model, batch_size=cfg.batch_size)
+    observers = TrainingObservers(run, planned, model, stream)
     try:
         model.fit(
             stream.batches,
             epochs=cfg.epochs,
             verbose=0,
             shuffle=False,  # the stream comes shuffled
-            validation_data=evaluated(dataset.monitored),
-            callbacks=watch.callbacks,
+            validation_data=_batches(dataset.monitored, model, cfg.batch_size),
+            callbacks=observers.callbacks,
         )
     except KeyboardInterrupt:
-        watch.driver.close()
+        observers.driver.close()
         _save(model, run.directory)
         raise
     except Diverged as error:
         run.record(diverged={"step": error.step, "learning_rate": error.learning_rate, "momentum": error.momentum})
         raise
     else:
-        watch.check_complete()
-        run.record(learned=smoothing.learned(watch.driver.losses, model_contract.chance(dataset, model)))
+        observers.check_complete()
+        run.record(learned=smoothing.learned(observers.driver.losses, chance(dataset, model)))
         _save(model, run.directory)
         if dataset.validation is not None:
-            run.test(cfg.epochs, model.evaluate(evaluated(dataset.test), verbose=0, return_dict=True))
+            batches = _batches(dataset.test, model, cfg.batch_size)
+            run.test(cfg.epochs, model.evaluate(batches, verbose=0, return_dict=True))
     finally:
-        watch.record_outcome()
+        observers.record_outcome()
 
 
-def _evaluation(split: Any, model: Any, batch_size: int) -> Any:
+def _batches(split: Any, model: Any, batch_size: int) -> Any:
     """The batches of a split in order; evaluation bears larger ones than training."""
     from sconv.datasets.pipeline.batches import evaluation_batches
+    from sconv.training.model_contract import label_depth
 
-    return evaluation_batches(split, max(batch_size, 250), model_contract.label_depth(model, model.loss))
+    return evaluation_batches(split, max(batch_size, 250), label_depth(model, model.loss))
 
 
 def _save(model: Any, directory: Path) -> None:
@@ -129,24 +127,18 @@ def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
     return {"name": schedule.name, "steps": steps, "phases": phases}
 
 
-def _report(run: runs.RunWriter) -> None:
-    """A short summary for the person who waited; one line of it where a sweep's table will follow."""
+def _report(run: runs.RunWriter, planned: Plan, in_sweep: bool) -> None:
+    """A short summary for the person who waited; less of it where a sweep's table will follow."""
     summary, console = run.summary, Console(highlight=False, soft_wrap=True)
     validation = runs.accuracy(summary, "validation")
     if validation is not None:
         console.print(f"val accuracy   {validation:.4f}")
     console.print(f"test accuracy  [bold]{summary['test']['accuracy']:.4f}[/bold]")
-    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     if not in_sweep:
-        _say_where(run, console)
+        training, total = summary["seconds"]["training"], summary["seconds"]["total"]
+        console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
+        console.print(f"run            {os.path.relpath(run.directory)}")
+        console.print("curves         tensorboard --logdir outputs")
     if not summary["learned"]:
         ends = "the training loss ends where it began, or at chance"
-        console.print(f"nothing learned: {ends}; try another rate (lr_max=auto looks for one) or another model=")
-
-
-def _say_where(run: runs.RunWriter, console: Console) -> None:
-    seconds = run.summary["seconds"]
-    training, total = seconds["training"], seconds["total"]
-    console.print(f"steps          {run.summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
-    console.print(f"run            {os.path.relpath(run.directory)}")
-    console.print("curves         tensorboard --logdir outputs")
+        console.print(f"nothing learned: {ends}; try a lower lr_max than {planned.lr_max:.3g}, or another model=")

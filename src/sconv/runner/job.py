@@ -1,0 +1,72 @@
+"""What a task is handed: one value in place of Hydra's global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from sconv import runs
+from sconv.runner.config import leftovers
+from sconv.runner.sweeps import launchers
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one task: its configuration, the directory it leaves, and what it is part of.
+
+    `choices` are the options by group, or a function's name where no option was chosen; `overrides` the arguments of
+    the command line that are this job's; `has_workers`, whether its sweep's jobs run in processes of their own.
+    """
+
+    cfg: DictConfig
+    directory: Path
+    choices: Mapping[str, str]
+    overrides: tuple[str, ...] = ()
+    in_sweep: bool = False
+    has_workers: bool = False
+
+    @property
+    def given(self) -> set[str]:
+        """The names of the settings that the command line gives."""
+        return {override.lstrip("+~").partition("=")[0] for override in self.overrides}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration as plain values, not resolved."""
+        plain: Any = OmegaConf.to_container(self.cfg, resolve=False)
+        return plain
+
+
+def from_hydra(cfg: DictConfig) -> Job:
+    """The job that Hydra is carrying out, without what replaced options left in its configuration."""
+    hydra = HydraConfig.get()
+    leftovers.drop(cfg, hydra)
+    settings: Any = OmegaConf.to_container(cfg, resolve=False)
+    named = {name: part["_target_"] for name, part in settings.items() if isinstance(part, dict) and "_target_" in part}
+    with read_write(hydra), open_dict(hydra):  # type: ignore[arg-type]  # a DictConfig, whatever it is declared as
+        hydra.runtime.choices = {**named, **hydra.runtime.choices}
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    choices: Any = OmegaConf.to_container(hydra.runtime.choices)
+    in_sweep = hydra.mode == RunMode.MULTIRUN
+    return Job(
+        cfg,
+        Path(hydra.runtime.output_dir),
+        {str(group): str(option) for group, option in choices.items()},
+        tuple(overrides),
+        in_sweep,
+        in_sweep and launchers.has_workers(hydra.launcher._target_),
+    )
+
+
+def claim(job: Job) -> None:
+    """Take the run directory, and leave the configuration there: Hydra would write it over that of another run."""
+    parts = {"config": job.cfg, "hydra": HydraConfig.instance().cfg, "overrides": list(job.overrides)}
+    texts = {f"{name}.yaml": OmegaConf.to_yaml(part) for name, part in parts.items()}
+    setting = "hydra.sweep.subdir" if job.in_sweep else "hydra.run.dir"
+    runs.claim(setting, job.directory, texts, resumed=bool(job.cfg.resume_sweep))

@@ -1,0 +1,56 @@
+"""What is said as a job of a sweep ends, told from the run directories, so also by workers that know no other job."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from sconv import runs
+from sconv.runner.sweeps import launchers
+from sconv.runner.sweeps.outcome import SHORT, summaries
+
+
+def progress(job: Path, names_it: bool = False) -> str:
+    """What is said as one job of a sweep ends: how far the sweep is and how long the rest will take at this pace.
+
+    `names_it` tells before that what became of the job, for those whose own words nobody saw.
+    """
+    told = f"{_line(job, runs.read_summary(job))}; " if names_it and (job / "summary.json").is_file() else ""
+    sweep = job.parent / "multirun.yaml"  # written as the sweep starts
+    if not sweep.is_file():
+        return told and f"{told.removesuffix('; ')}\n"
+    began = sweep.stat().st_mtime
+    ended = [one for one, summary in summaries(job.parent) if summary["status"] != "running"]
+    done = sum((one / "summary.json").stat().st_mtime >= began for one in ended)
+    jobs = _count(OmegaConf.load(sweep).hydra.overrides.task)
+    jobs = jobs and jobs - (len(ended) - done)
+    if jobs is None or not 0 < done < jobs:
+        return told and f"{told.removesuffix('; ')}\n"
+    return f"{told}{pace(done, jobs, time.time() - began)}\n"
+
+
+def _count(overrides: Any) -> int | None:
+    """How many jobs a sweep has; None where the sweeper decides as it goes."""
+    swept = launchers.swept(overrides)
+    counts = [len(list(override.sweep_iterator())) for override in swept if override.is_discrete_sweep()]
+    return math.prod(counts) if len(counts) == len(swept) else None
+
+
+def _line(job: Path, summary: Mapping[str, Any]) -> str:
+    number, _, overrides = job.name.partition("-")
+    accuracies = [(short, runs.accuracy(summary, split)) for split, short in SHORT.items()]
+    words = [f"#{number} {overrides.replace(',', ' ')}".strip() + f": {summary['status']}"]
+    words += [f"{short} {accuracy:.4f}" for short, accuracy in accuracies if accuracy is not None]
+    return "; ".join(words) + (f"; {summary['error']}" if "error" in summary else "")
+
+
+def pace(done: int, jobs: int, seconds: float) -> str:
+    """How far a sweep is that took so long for so many of its jobs, and how long it will take for the rest."""
+    left = timedelta(seconds=round(seconds / done * (jobs - done)))
+    return f"{done} of {jobs} jobs, about {left} left"

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sconv import checks
 from sconv.plots import range_tests as pictures
 from sconv.smoothing import by_chance, lowest, smooth, start_of, stop_at
-from sconv.suggestions import MARGIN, MIN_POINTS, RULES, Curve
+from sconv.suggestions import MIN_POINTS, RULES, Curve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -139,14 +139,15 @@ def _without_fall(test: RangeTest, smoothing: float) -> RangeTest:
     level = np.flatnonzero(test.smoothed <= start + chance)
     edge = int(level[-1]) if len(level) else 0
     seen = f"lr_find: the loss never fell below its start ({start:.4g}) by more than chance ({chance:.2g})"
-    if edge == len(test.losses) - 1 and test.diverged_at is None:
+    # A test that went to its end may end on a hard batch.
+    if test.diverged_at is None and test.smoothed[-1] <= start + 3 * chance:
         between = f"between lr {test.learning_rates[0]:.3g} and {test.learning_rates[-1]:.3g}"
         return replace(
             test, problem=f"{seen} nor rose {between}, expected a loss that depends on the lr; look at the data and loss"
         )
     if edge < len(test.losses) // 10:
         return replace(test, problem=f"{seen} and rose from lr {test.learning_rates[edge]:.3g} on; lower start_lr")
-    rate = float(max(test.learning_rates[edge] / MARGIN, test.learning_rates[0]))
+    rate = float(max(test.learning_rates[edge] / 3, test.learning_rates[0]))
     caution = (
         f"{seen} and rises from lr {test.learning_rates[edge]:.2g} on, as that of a trained model does: a third of "
         "that is suggested; if the model is new, it learns at no lr: look at the data and the loss"

@@ -19,8 +19,6 @@ Array = NDArray[np.float64]
 
 DECADES_A_CELL = 0.08
 MIN_POINTS = 10
-# What a largest stable lr is divided by.
-MARGIN = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,23 +93,25 @@ def slide(curve: Curve, span: int = 15, threshold: float = 0.005) -> float:
     return float(curve.rates[pick])
 
 
-def smith(curve: Curve, margin: float = MARGIN, climb: float = 0.1, ragged: float = 3.0) -> float:
-    """The largest lr before the loss climbs or turns ragged for good, divided by `margin`.
+def smith(curve: Curve, margin: float = 2.0, climb: float = 0.1, ragged: float = 5.0) -> float:
+    """The largest lr before the loss, past its lowest, climbs or turns ragged, divided by `margin`.
 
-    It climbs where it is above its best so far by `climb` of the whole fall (and by more than noise); it is ragged
-    where losses in a row differ `ragged` times as much as they did while the first half of the fall was made. What
-    passes at a higher lr was a hard stretch of data, or a network on its way to a flatter place. Source: Smith,
-    "Cyclical learning rates" (arXiv 1506.01186), section 3.3: where the accuracy slows, becomes ragged or starts to
-    fall; that a maximum has to keep some distance from there is his too, how much is ours.
+    It climbs where it is above its best by `climb` of the whole fall (and by more than noise); it is ragged where
+    losses in a row differ `ragged` times as much as they did while the first half of the fall was made. Before its
+    lowest it may do both: that passed. Source: Smith, "Cyclical learning rates" (arXiv 1506.01186), section 3.3: where
+    the accuracy slows, becomes ragged or starts to fall; that a maximum has to keep some distance from there is his
+    too, how much is ours.
     """
-    low, start = float(curve.losses.min()), float(curve.losses[0])
-    half = int(np.argmax(curve.losses <= (start + low) / 2))
-    above = curve.losses - np.minimum.accumulate(curve.losses)
-    # Between a lucky low and an unlucky high, each of three standard deviations.
-    climbs = above > max(climb * (start - low), 6 * curve.noise)
+    start = float(curve.losses[0])
+    half = int(np.argmax(curve.losses <= (start + float(curve.losses.min())) / 2))
     rough = curve.spread > ragged * float(curve.spread[: half + 1].max())
-    sound = np.flatnonzero(~(climbs | rough))
-    return float(curve.rates[sound[-1]]) / margin
+    bottom = int(np.argmin(np.where(rough, np.inf, curve.losses)))  # ragged losses are low by luck
+    low = float(curve.losses[bottom])
+    # Between a lucky low and an unlucky high, each of three standard deviations.
+    climbs = curve.losses > low + max(climb * (start - low), 6 * curve.noise)
+    bad = np.flatnonzero((climbs | rough)[bottom + 1 :])
+    edge = bottom + int(bad[0]) if len(bad) else len(curve.rates) - 1
+    return float(curve.rates[edge]) / margin
 
 
 RULES: dict[str, Callable[[Curve], float]] = {

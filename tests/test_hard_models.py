@@ -11,7 +11,7 @@ import pytest
 import sconv
 from sconv.checks import SettingError
 
-pytestmark = pytest.mark.filterwarnings("ignore:lr_find")
+pytestmark = [pytest.mark.filterwarnings("ignore:lr_find"), pytest.mark.slow]
 
 
 def network(features, outputs=1, activation=None):
@@ -79,12 +79,12 @@ def test_a_trained_model_is_told_and_has_a_rate_that_keeps_it(trained, state):
         model.layers[0].trainable = state == "unfrozen"
         model.compile(keras.optimizers.Adam(), "sparse_categorical_crossentropy", metrics=["accuracy"])
     with pytest.warns(UserWarning, match="as that of a trained model does"):
-        test = sconv.lr_find(model, data)
+        test = sconv.lr_find(model, data, max_steps=400)
     assert test.diverged_at > 5e-3
     weights, (before, accuracy) = model.get_weights(), model.evaluate(*data, verbose=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        sconv.fit_one_cycle(model, data, epochs=2, verbose=0)
+        sconv.fit_one_cycle(model, data, epochs=2, range_test={"max_steps": 400}, verbose=0)
     after = model.evaluate(*data, verbose=0)
     assert any((one != other).any() for one, other in zip(weights, model.get_weights(), strict=True))
     model.set_weights(weights)

@@ -343,9 +343,7 @@ def test_a_model_that_learns_at_no_rate():
 
 def test_one_that_diverges_at_once():
     test = sconv.lr_find(line(), stream(), start_lr=5.0, end_lr=10.0, max_steps=50)
-    with pytest.raises(
-        SettingError, match=r"never fell below its start .* and rose from lr 5 on; lower start_lr"
-    ):
+    with pytest.raises(SettingError, match=r"never fell below its start .* and rose from lr 5 on; lower start_lr"):
         _ = test.suggestion
 
 

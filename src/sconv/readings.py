@@ -125,9 +125,8 @@ def _fell(raw: Array, smoothed: Array, smoothing: float) -> bool:
 
 def _too_short(test: RangeTest) -> str:
     why = "" if test.diverged_at is None else f": the loss diverged at lr {test.diverged_at:.3g}"
-    return (
-        f"lr_find: got {len(test.losses)} points{why}, expected at least {MIN_POINTS}; raise max_steps or lower start_lr"
-    )
+    count = len(test.losses)
+    return f"lr_find: got {count} points{why}, expected at least {MIN_POINTS}; raise max_steps or lower start_lr"
 
 
 def _without_fall(test: RangeTest, smoothing: float) -> RangeTest:
@@ -143,7 +142,8 @@ def _without_fall(test: RangeTest, smoothing: float) -> RangeTest:
     if test.diverged_at is None and test.smoothed[-1] <= start + 3 * chance:
         between = f"between lr {test.learning_rates[0]:.3g} and {test.learning_rates[-1]:.3g}"
         return replace(
-            test, problem=f"{seen} nor rose {between}, expected a loss that depends on the lr; look at the data and loss"
+            test,
+            problem=f"{seen} nor rose {between}, expected a loss that depends on the lr; look at the data and loss",
         )
     if edge < len(test.losses) // 10:
         return replace(test, problem=f"{seen} and rose from lr {test.learning_rates[edge]:.3g} on; lower start_lr")

@@ -58,7 +58,7 @@ def test_rare_positives_with_a_large_weight(seed):
     model = network(10, activation="sigmoid")
     model.compile("adam", "binary_crossentropy")
     data = rare_positives(np.random.default_rng(seed))
-    test = sconv.lr_find(model, data, class_weight={0: 1, 1: 200}, max_steps=600)
+    test = sconv.lr_find(model, data, class_weight={0: 1, 1: 200})
     assert test.diverged_at is None or test.diverged_at > 3e-3
     assert 3e-4 < test.suggestion < 0.1
 

@@ -20,7 +20,7 @@ def test_what_the_rules_cost_is_what_was_recorded():
     assert f"{cost.lowest:.2f} for the rate of the lowest smoothed loss" in told.replace("\n", " ")
     trained = pd.read_csv(EVIDENCE / "results.csv")
     grid = trained[trained.source == "grid"].groupby(["pair", "lr_max"]).accuracy.mean()
-    best = dict(grid.groupby("pair").idxmax())
+    best = dict(grid.groupby("pair").idxmax().to_list())
     top = trained[(trained.source == "grid") & (trained.lr_max == trained.pair.map(best))]
     top = top.set_index(["pair", "seed"]).accuracy
     for rule in ("valley", "steep", "minimum", "slide"):

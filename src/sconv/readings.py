@@ -150,6 +150,6 @@ def _without_fall(test: RangeTest, smoothing: float) -> RangeTest:
     rate = float(max(test.learning_rates[edge] / 3, test.learning_rates[0]))
     caution = (
         f"{seen} and rises from lr {test.learning_rates[edge]:.2g} on, as that of a trained model does: a third of "
-        "that is suggested; if the model is new, it learns at no lr: look at the data and the loss"
+        "that is suggested; a new model learns at no lr, or less than its noise shows: look at the data and the loss"
     )
     return replace(test, suggestions={"smith": rate}, rule="smith", caution=caution)

@@ -34,8 +34,8 @@ class LRFinder(keras.callbacks.Callback):
     The lr rises from `start_lr` to `end_lr` over `max_steps` updates, exponentially or (`anneal="linear"`) linearly;
     `momentum` is held at a number, None leaves the optimizer's own. It stops the fit at a loss that is not finite or
     whose average (`smoothing` of the old, the rest of the new, corrected for its start) exceeds `stop_factor` times
-    the best, else after `max_steps`: give `fit` epochs enough. Then weights, optimizer, metrics and random numbers are
-    put back as they were, and `.result`, `.plot()` and `.suggest()` tell the outcome. Source: Smith, "Cyclical
+    the best, beyond the noise of the batches, else after `max_steps`: give `fit` epochs enough. Then weights,
+    optimizer, metrics and random numbers are put back as they were, and `.result`, `.plot()` and `.suggest()` tell the outcome. Source: Smith, "Cyclical
     learning rates" (arXiv 1506.01186), section 3.3.
     """
 
@@ -87,7 +87,7 @@ class LRFinder(keras.callbacks.Callback):
             ended = self._skipped > _SKIPPED_IN_A_ROW * self._driver.micro_batches
         if ended and len(self._losses) < most and np.isfinite(self._losses).all():
             self._losses.append(math.inf)  # of an update that was skipped, or not yet whole
-        stop = stop_at(np.asarray(self._losses), self.settings.smoothing, self.settings.stop_factor)
+        stop = stop_at(self._losses, self.settings.smoothing, self.settings.stop_factor, since=before)
         if len(self._losses) >= most or stop is not None:
             self.model.stop_training = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +52,9 @@ class RangeTest:
     """The outcome of a range test: one value a step, up to where the loss diverged.
 
     `suggestions` holds the lr of every rule by its name; it is empty where there is a `problem`, said in one line.
-    `diverged_at` is the lr on which the test was stopped, None where it reached `end_lr`.
+    Of a loss that only rises, as that of a trained model does, `smith` alone can say something; it is the `rule` then,
+    and `caution` says in one line what was seen. `diverged_at` is the lr on which the test was stopped, None where it
+    reached `end_lr`.
     """
 
     learning_rates: Array
@@ -63,6 +65,7 @@ class RangeTest:
     end_lr: float
     diverged_at: float | None = None
     problem: str | None = None
+    caution: str | None = None
 
     @property
     def suggestion(self) -> float:
@@ -74,6 +77,8 @@ class RangeTest:
     @property
     def note(self) -> str | None:
         """What to know about a curve that can be used, but does not show all."""
+        if self.caution is not None:
+            return self.caution
         if self.problem is None and self.diverged_at is None:
             return f"lr_find: the loss had not diverged at end_lr={self.end_lr:g}; a higher end_lr shows where it does"
         return None
@@ -106,14 +111,15 @@ def analyse(
     # The step that went over is shown, one that is not finite cannot be.
     kept = len(raw) if stop is None else stop + int(math.isfinite(raw[stop]))
     rates, raw = rates[:kept], raw[:kept]
-    smoothed = smooth(raw, smoothing)
     end = float(rates[-1]) if end_lr is None else float(end_lr)
-    problem = _problem(rates, raw, smoothed, smoothing, diverged_at)
-    picks: dict[str, float] = {}
-    if problem is None:
-        curve = Curve.of(rates, raw, smoothed, smoothing)
-        picks = {name: float(np.clip(rule(curve), rates[0], rates[-1])) for name, rule in RULES.items()}
-    return RangeTest(rates, raw, smoothed, picks, settings.suggestion, end, diverged_at, problem)
+    test = RangeTest(rates, raw, smooth(raw, smoothing), {}, settings.suggestion, end, diverged_at)
+    if len(raw) < MIN_POINTS:
+        return replace(test, problem=_too_short(test))
+    if not _fell(raw, test.smoothed, smoothing):
+        return _without_fall(test, smoothing)
+    curve = Curve.of(rates, raw, test.smoothed, smoothing)
+    picks = {name: float(np.clip(rule(curve), rates[0], rates[-1])) for name, rule in RULES.items()}
+    return replace(test, suggestions=picks)
 
 
 def _back_at_start(raw: Array, smoothing: float) -> int | None:
@@ -122,23 +128,44 @@ def _back_at_start(raw: Array, smoothing: float) -> int | None:
     A network that is destroyed can stay at the loss of a guess, far below any multiple of the best.
     """
     smoothed = smooth(raw, smoothing)
-    start, best = start_of(raw), lowest(smoothed)
-    if start - smoothed[best] <= by_chance(raw, smoothing):
+    if not _fell(raw, smoothed, smoothing):
         return None
+    start, best = start_of(raw), lowest(smoothed)
     back = np.flatnonzero(smoothed[best:] >= start)
     return best + int(back[0]) if len(back) else None
 
 
-def _problem(rates: Array, raw: Array, smoothed: Array, smoothing: float, diverged_at: float | None) -> str | None:
-    """Why no learning rate can be read off this curve, in one line; None where one can."""
-    count = len(rates)
-    if count < MIN_POINTS:
-        why = "" if diverged_at is None else f": the loss diverged at lr {diverged_at:.3g}"
-        return f"lr_find: got {count} points{why}, expected at least {MIN_POINTS}; raise max_steps or lower start_lr"
-    start, chance = start_of(raw), by_chance(raw, smoothing)
-    if start - smoothed[lowest(smoothed)] <= chance:
-        return (
-            f"lr_find: the loss never fell below its start ({start:.4g}) by more than chance ({chance:.2g}) between "
-            f"lr {rates[0]:.3g} and {rates[-1]:.3g}, expected a model that learns at some lr; look at the data and loss"
+def _fell(raw: Array, smoothed: Array, smoothing: float) -> bool:
+    return start_of(raw) - smoothed[lowest(smoothed)] > by_chance(raw, smoothing)
+
+
+def _too_short(test: RangeTest) -> str:
+    why = "" if test.diverged_at is None else f": the loss diverged at lr {test.diverged_at:.3g}"
+    count = len(test.losses)
+    return f"lr_find: got {count} points{why}, expected at least {MIN_POINTS}; raise max_steps or lower start_lr"
+
+
+def _without_fall(test: RangeTest, smoothing: float) -> RangeTest:
+    """The reading of a loss that nowhere fell: the lr below its rise, or why there is none.
+
+    Losses alone do not tell a trained model from one that cannot learn: both are best left as they are.
+    """
+    start, chance = start_of(test.losses), by_chance(test.losses, smoothing)
+    level = np.flatnonzero(test.smoothed <= start + chance)
+    edge = int(level[-1]) if len(level) else 0
+    seen = f"lr_find: the loss never fell below its start ({start:.4g}) by more than chance ({chance:.2g})"
+    # A test that went to its end may end on a hard batch.
+    if test.diverged_at is None and test.smoothed[-1] <= start + 3 * chance:
+        between = f"between lr {test.learning_rates[0]:.3g} and {test.learning_rates[-1]:.3g}"
+        return replace(
+            test,
+            problem=f"{seen} nor rose {between}, expected a loss that depends on the lr; look at the data and loss",
         )
-    return None
+    if edge < len(test.losses) // 10:
+        return replace(test, problem=f"{seen} and rose from lr {test.learning_rates[edge]:.3g} on; lower start_lr")
+    rate = float(max(test.learning_rates[edge] / 3, test.learning_rates[0]))
+    caution = (
+        f"{seen} and rises from lr {test.learning_rates[edge]:.2g} on, as that of a trained model does: a third of "
+        "that is suggested; a new model learns at no lr, or less than its noise shows: look at the data and the loss"
+    )
+    return replace(test, suggestions={"smith": rate}, rule="smith", caution=caution)

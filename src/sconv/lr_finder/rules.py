@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sconv.lr_finder.smoothing import damping, noise, smooth
+from sconv.lr_finder.smoothing import damping, lowest, noise, smooth
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class Curve:
         grid = np.linspace(logs[0], logs[-1], cells)
         # Between neighbours: the distance from the average would count its lag behind a steep fall.
         spread = smooth(np.abs(np.diff(raw, prepend=raw[0])), smoothing)
-        of_average = noise(raw) * damping(smoothing)
+        of_average = noise(raw[: lowest(smoothed) + 1]) * damping(smoothing)
         return Curve(10**grid, np.interp(grid, logs, smoothed[kept]), np.interp(grid, logs, spread[kept]), of_average)
 
 
@@ -93,22 +93,25 @@ def slide(curve: Curve, span: int = 15, threshold: float = 0.005) -> float:
     return float(curve.rates[pick])
 
 
-def smith(curve: Curve, margin: float = 3.0, climb: float = 0.1, ragged: float = 3.0) -> float:
-    """The largest lr before the loss climbs or turns ragged, divided by `margin`.
+def smith(curve: Curve, margin: float = 2.0, climb: float = 0.1, ragged: float = 5.0) -> float:
+    """The largest lr before the loss, past its lowest, climbs or turns ragged, divided by `margin`.
 
-    It climbs where it is above its best so far by `climb` of the whole fall (and by more than noise); it is ragged
-    where losses in a row differ `ragged` times as much as they did while the first half of the fall was made. Source:
-    Smith, "Cyclical learning rates" (arXiv 1506.01186), section 3.3: where the accuracy slows, becomes ragged or
-    starts to fall; that a maximum has to keep some distance from there is his too, how much is ours.
+    It climbs where it is above its best by `climb` of the whole fall (and by more than noise); it is ragged where
+    losses in a row differ `ragged` times as much as they did while the first half of the fall was made. Before its
+    lowest it may do both: that passed. Source: Smith, "Cyclical learning rates" (arXiv 1506.01186), section 3.3: where
+    the accuracy slows, becomes ragged or starts to fall; that a maximum has to keep some distance from there is his
+    too, how much is ours.
     """
-    low, start = float(curve.losses.min()), float(curve.losses[0])
-    half = int(np.argmax(curve.losses <= (start + low) / 2))
-    above = curve.losses - np.minimum.accumulate(curve.losses)
-    climbs = above > max(climb * (start - low), 3 * curve.noise)
+    start = float(curve.losses[0])
+    half = int(np.argmax(curve.losses <= (start + float(curve.losses.min())) / 2))
     rough = curve.spread > ragged * float(curve.spread[: half + 1].max())
-    bad = np.flatnonzero((climbs | rough)[half:])
-    edge = half + int(bad[0]) - 1 if len(bad) else len(curve.rates) - 1
-    return float(curve.rates[max(edge, 0)]) / margin
+    bottom = int(np.argmin(np.where(rough, np.inf, curve.losses)))  # ragged losses are low by luck
+    low = float(curve.losses[bottom])
+    # Between a lucky low and an unlucky high, each of three standard deviations.
+    climbs = curve.losses > low + max(climb * (start - low), 6 * curve.noise)
+    bad = np.flatnonzero((climbs | rough)[bottom + 1 :])
+    edge = bottom + int(bad[0]) if len(bad) else len(curve.rates) - 1
+    return float(curve.rates[edge]) / margin
 
 
 RULES: dict[str, Callable[[Curve], float]] = {

@@ -94,7 +94,12 @@ def _keep(run: runs.RunWriter, cfg: DictConfig, planned: Plan, test: RangeTest) 
     run.table("lr_find.csv", {"learning_rate": test.learning_rates, "loss": test.losses, "smoothed": test.smoothed})
     run.picture("lr_find", plot.png(test.plot()))
     outcome = {"suggestion": test.suggestions.get(test.rule), "rule": test.rule, "suggestions": test.suggestions}
-    more = {"diverged_at": test.diverged_at, "problem": test.problem, "steps": len(test.losses)}
+    more = {
+        "diverged_at": test.diverged_at,
+        "problem": test.problem,
+        "caution": test.caution,
+        "steps": len(test.losses),
+    }
     asked = {"momentum": planned.schedule.peak_momentum, "settings": OmegaConf.to_container(cfg.lr_find)}
     run.facts("lr_find.json", {**outcome, **more, **asked, "key": _key(cfg, planned)})
 

@@ -141,4 +141,5 @@ def _report(run: runs.RunWriter, planned: Plan, in_sweep: bool) -> None:
         console.print("curves         tensorboard --logdir outputs")
     if not summary["learned"]:
         ends = "the training loss ends where it began, or at chance"
-        console.print(f"nothing learned: {ends}; try a lower lr_max than {planned.lr_max:.3g}, or another model=")
+        auto = "" if "lr_max_found_by" in summary else " (lr_max=auto looks for one)"
+        console.print(f"nothing learned: {ends}; try another lr_max than {planned.lr_max:.3g}{auto}, or another model=")

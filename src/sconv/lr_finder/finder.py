@@ -35,8 +35,8 @@ class LRFinder(keras.callbacks.Callback):
     `momentum` is held at a number, None leaves the optimizer's own. It stops the fit at a loss that is not finite or
     whose average (`smoothing` of the old, the rest of the new, corrected for its start) exceeds `stop_factor` times
     the best, beyond the noise of the batches, else after `max_steps`: give `fit` epochs enough. Then weights,
-    optimizer, metrics and random numbers are put back as they were, and `.result`, `.plot()` and `.suggest()` tell the outcome. Source: Smith, "Cyclical
-    learning rates" (arXiv 1506.01186), section 3.3.
+    optimizer, metrics and random numbers are put back as they were, and `.result`, `.plot()` and `.suggest()` tell the
+    outcome. Source: Smith, "Cyclical learning rates" (arXiv 1506.01186), section 3.3.
     """
 
     __signature__ = inspect.signature(RangeTestSettings)  # for those who ask what it takes

@@ -1,4 +1,4 @@
-"""What settings of Keras's optimizers and losses may be: Keras takes anything, or complains only once it runs."""
+"""What the knobs may be, and the settings of Keras's optimizers and losses, which Keras takes whatever they are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from sconv import checks
+from sconv.datasets.dataset import MOST_UPDATES
 
 Check = Callable[[str, Any], Any]
 
@@ -34,8 +35,19 @@ OF_OPTIMIZERS: dict[str, Check] = {
     "ns_steps": partial(checks.integer, at_least=1),
 }
 OF_LOSSES: dict[str, Check] = {"label_smoothing": _share, "from_logits": checks.boolean}
-# All knobs at the top that have no check of their own where they are used.
-AT_THE_TOP: dict[str, Check] = {"weight_decay": _or_null(_not_negative), "l2": _or_null(_not_negative)}
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+AT_THE_TOP: dict[str, Check] = {
+    "lr_max": lambda name, value: None if value == checks.AUTO else checks.lr_max(value),
+    "epochs": partial(checks.integer, at_least=1),
+    "batch_size": partial(checks.integer, at_least=1),
+    "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
+    "precision": partial(checks.choice, allowed=PRECISIONS),
+    "steps_per_execution": lambda name, value: value == checks.AUTO or checks.integer(name, value, at_least=1),
+    "weight_decay": _or_null(_not_negative),
+    "l2": _or_null(_not_negative),
+}
+OF_DEVICES: dict[str, Check] = {"threads": _or_null(partial(checks.integer, at_least=1, at_most=4096))}
+OF_RANGE_TESTS: dict[str, Check] = {"max_steps": partial(checks.integer, at_most=MOST_UPDATES)}
 
 
 def check(settings: Mapping[str, Any], limits: Mapping[str, Check], group: str = "") -> None:

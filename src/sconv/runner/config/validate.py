@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
+from sconv.lr_finder.result import RangeTestSettings
 from sconv.runner.config import limits
 from sconv.runner.config.schema import Config
 
@@ -29,6 +30,9 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
         if not isinstance(settings[group], dict):
             raise checks.SettingTypeError(f"{group}: got {checks.shown(settings[group])}, expected {group}.<name>=...")
     limits.check(settings, limits.AT_THE_TOP)
+    limits.check(settings["device"], limits.OF_DEVICES, "device.")
+    limits.check(settings["lr_find"], limits.OF_RANGE_TESTS, "lr_find.")
+    RangeTestSettings(**cfg.lr_find)
     limits.check(settings["loss"], limits.OF_LOSSES, "loss.")
     limits.check(settings["optimizer"], limits.OF_OPTIMIZERS, "optimizer.")
     rate = settings["optimizer"].get("learning_rate", _DRIVEN)

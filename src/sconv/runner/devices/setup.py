@@ -43,7 +43,7 @@ def hold_threads(threads: int | None) -> None:
 
 
 def _wanted(threads: int | None) -> int:
-    return _cores() if threads is None else checks.integer("device.threads", threads, at_least=1, at_most=4096)
+    return _cores() if threads is None else int(threads)
 
 
 def _cores() -> int:

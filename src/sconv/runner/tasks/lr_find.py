@@ -18,7 +18,7 @@ from sconv.datasets import Dataset
 from sconv.lr_finder import plot
 from sconv.lr_finder.result import RangeTest
 from sconv.runner.job import Job
-from sconv.runner.plan import Plan, check_range_test, plan
+from sconv.runner.plan import Plan, plan
 from sconv.training import keras_internals
 
 # What a range test does not depend on: two runs that differ only here share one.
@@ -70,7 +70,6 @@ def begin(job: Job, check: Callable[[DictConfig], object] = lambda cfg: None) ->
         run.record(task=job.choices["task"], seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
         with Console().status("starting"):
             check(cfg)
-            check_range_test(cfg)
             planned = plan(cfg, keep_data=job.in_sweep)
             run.record(device=instantiate(cfg.device))
         yield run, planned
@@ -79,7 +78,7 @@ def begin(job: Job, check: Callable[[DictConfig], object] = lambda cfg: None) ->
 @keras_internals.forgetting_gradients()
 def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: float | None) -> RangeTest:
     """One range test on a fresh model; an optimizer built without momentum has none to hold."""
-    from sconv.lr_finder.finder import lr_find
+    from sconv.lr_finder import finder
     from sconv.runner.build import build, compute_dtypes
     from sconv.training.attach import own_momentum
 
@@ -87,7 +86,7 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
     run.record(compute_dtypes=compute_dtypes(model))
     held = momentum if own_momentum(model.optimizer)[1] else None
     with Console().status("learning-rate range test"):
-        return lr_find(model, stream, momentum=held, **cfg.lr_find)
+        return finder.lr_find(model, stream, momentum=held, **cfg.lr_find)
 
 
 def _keep(run: runs.RunWriter, cfg: DictConfig, planned: Plan, test: RangeTest) -> None:

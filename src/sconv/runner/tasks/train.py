@@ -15,7 +15,7 @@ from rich.console import Console
 from sconv import runs
 from sconv.lr_finder import smoothing
 from sconv.runner.job import Job
-from sconv.runner.plan import Plan, flat_knobs, plan
+from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import fingerprint
 from sconv.runner.tasks.lr_find import find_lr_max
 from sconv.schedules import Schedule
@@ -52,7 +52,8 @@ def _prepared(job: Job, run: runs.RunWriter) -> Plan:
         planned = planned.with_lr_max(find_lr_max(job, run, planned))
     run.record(schedule=_resolved(planned.schedule, planned.steps))
     choices = {group: job.choices[group] for group in GROUPS}
-    run.hparams({**choices, **flat_knobs(cfg), "lr_max": planned.lr_max}, monitored)
+    knobs = {str(name): value for name, value in cfg.items() if isinstance(value, (int, float, str))}
+    run.hparams({**choices, **knobs, "lr_max": planned.lr_max}, monitored)
     return planned
 
 

@@ -352,8 +352,8 @@ def test_workers_do_not_run_the_script_that_asked_again(tmp_path):
         save(tmp_path / "many" / "ab"[number % 2] / f"{number:02}.png")
     script = tmp_path / "script.py"
     script.write_text(
-        "from sconv.datasets import image_files, image_folder\n"
-        "image_files.CHUNK = 7\n"
+        "from sconv.datasets import image_folder\nfrom sconv.datasets.building import image_cache\n"
+        "image_cache.CHUNK = 7\n"
         "print('ran')\n"
         f"print(len(image_folder.load({str(tmp_path / 'many')!r}).train))\n"
     )

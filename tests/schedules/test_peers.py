@@ -186,8 +186,12 @@ def test_phases_as_a_user_tells_them() -> None:
         ([{"pct": 1, "lr": [1, 0], "anneal": "exponential"}], "phases[0].lr: got [1.0, 0.0], expected num", ValueError),
         ([{"pct": 1, "lr": [1, 0], "momentum": [0.9, 1]}], "phases[0].momentum: got 1, ", ValueError),
         ([{"pct": 1, "lr": [1, 0], "anneal": "polynomial", "power": 0}], "phases[0].power: got 0, ", ValueError),
-        ([{"pct": 1, "lr": [1, 0], "open": 1}], "phases[0].open: got 1, ", ValueError),
-        ([{"pct": 1, "lr": [1, 0], "open": True}], "open: got True in the last phase of phases, ", ValueError),
+        ([{"pct": 1, "lr": [1, 0], "endpoint": 1}], "phases[0].endpoint: got 1, ", TypeError),
+        (
+            [{"pct": 1, "lr": [1, 0], "endpoint": False}],
+            "endpoint: got False in the last phase of phases, ",
+            ValueError,
+        ),
         ([{"pct": 0.4, "lr": [1, 0]}], "pct: the phases of phases add up to 0.4, ", ValueError),
         ("up", "phases: got 'up', ", TypeError),
         ([], "phases: got (), ", ValueError),
@@ -235,12 +239,12 @@ def test_exponential_phase_rises_by_the_same_factor() -> None:
     assert (lr[0], lr[-1]) == (1e-7, 10.0)
 
 
-def test_an_open_phase_gives_its_last_step_to_the_next() -> None:
-    schedule = Schedule((Phase(0.5, (4, 0), (0.9, 0.5), open=True), Phase(0.5, (7, 7), (0.5, 0.5))))
+def test_a_phase_without_its_endpoint_gives_its_last_step_to_the_next() -> None:
+    schedule = Schedule((Phase(0.5, (4, 0), (0.9, 0.5), endpoint=False), Phase(0.5, (7, 7), (0.5, 0.5))))
     lr, momentum = schedule.sample(9)
     assert lr.tolist() == [4, 3, 2, 1, 7, 7, 7, 7, 7]
     assert momentum == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5])
-    assert "open=True" in repr(schedule)
+    assert "endpoint=False" in repr(schedule)
 
 
 @pytest.mark.parametrize("cycles", [2, 7, 20, 33])

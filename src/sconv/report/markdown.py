@@ -13,7 +13,7 @@ from sconv import plots
 from sconv.report import curves, pictures, wording
 from sconv.report.comparison import UNITS, Comparison, Row
 from sconv.report.groups import Group, settings
-from sconv.report.statistics import spread
+from sconv.report.statistics import mean_std
 
 STATUSES = ("finished", "diverged", "failed", "interrupted", "running")
 
@@ -49,11 +49,11 @@ def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
         axes = ["steps", "seconds of training"]
         title = f"{titles['val_accuracy']} and loss, mean ± std over seeds"
         figures["curves.png"] = (title, pictures.overlay(drawn, axes, list(titles.values())))
-    costs = [row.reach["step"].costs if row.reach else () for row in rows]
-    reach = [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]
-    if reach:
+    costs = [row.time_to_target["step"].costs if row.time_to_target else () for row in rows]
+    times = [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]
+    if times:
         title = f"steps to the target {titles['val_accuracy']}"
-        figures["time_to_target.png"] = (title, pictures.time_to_target(reach, title))
+        figures["time_to_target.png"] = (title, pictures.time_to_target(times, title))
     for name, (_, figure) in figures.items():
         plots.save(figure, out / name)
     return [(title, name) for name, (title, _) in figures.items()]
@@ -101,12 +101,12 @@ def _record(row: Row) -> dict[str, Any]:
         record |= {f"{name}_mean": value and value.mean, f"{name}_std": value and value.std}
     record["target"] = row.target
     for unit in UNITS:
-        reach, factor = row.reach.get(unit), row.factors.get(unit)
-        spent = spread(reach.reached) if reach else None
+        time, speedup = row.time_to_target.get(unit), row.speedups.get(unit)
+        spent = mean_std(time.reached) if time else None
         record |= {f"{unit}_to_target_mean": spent and spent.mean, f"{unit}_to_target_std": spent and spent.std}
         for part in ("value", "low", "high", "at_least"):
-            record[f"factor_{unit}_{part}"] = factor and getattr(factor, part)
-    step = row.reach.get("step")
+            record[f"speedup_{unit}_{part}"] = speedup and getattr(speedup, part)
+    step = row.time_to_target.get("step")
     record |= {"reached": step and len(step.reached), "never_reached": step and step.never}
     record |= {f"difference_{part}": row.gain and getattr(row.gain, part) for part in ("mean", "low", "high", "p")}
     return record

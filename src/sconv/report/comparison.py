@@ -148,6 +148,11 @@ def _node(group: Group, name: str) -> dict[str, object]:
 
 
 def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
+    return [*_baselines(rows, candidates, target), *_few_seeds(rows), *_costs(rows), *_splits(rows)]
+
+
+def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
+    """What each group is compared with, and what is asked of it."""
     notes = []
     alone = [row.group.label for row in rows if row.baseline is None]
     if not candidates:
@@ -163,18 +168,22 @@ def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | Non
             what = "given" if target is not None else "the mean this baseline ends at"
             aim = f"{100 * (row.target or 0):.2f} % {row.group.monitored} accuracy"
             notes.append(f"* the baseline, {row.group.label}: target {aim} ({what})")
-    notes += _few_seeds(rows)
+    return notes
+
+
+def _costs(rows: Sequence[Row]) -> list[str]:
+    """What one has to know to read the costs to the target, and the speed-ups made of them."""
     concerned: dict[str, list[str]] = {}
     for row in rows:
         if "step" in row.speedups:
             concerned.setdefault(row.speedups["step"].note, []).append(row.group.label)
-    notes += [f"{'; '.join(labels)}: {note}" for note, labels in concerned.items() if note]
+    notes = [f"{'; '.join(labels)}: {note}" for note, labels in concerned.items() if note]
     if any(found.at_least for row in rows for found in row.speedups.values()):
         notes.append("≥: baseline seeds that never reached the target count with all they spent: a lower bound")
     if any(row.time_to_target for row in rows):
         split = monitored([row.group for row in rows])
         notes.append(f"reached: the first {split} accuracy at or above the target; evaluations are an epoch apart")
-    return notes + _splits(rows)
+    return notes
 
 
 def _splits(rows: Sequence[Row]) -> list[str]:

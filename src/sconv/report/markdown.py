@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sconv import plots
+from sconv import plots, runs
 from sconv.report import curves, pictures, wording
 from sconv.report.comparison import UNITS, Comparison, Row
 from sconv.report.groups import Group, settings
 from sconv.report.statistics import mean_std
-
-STATUSES = ("finished", "diverged", "failed", "interrupted", "running")
 
 
 def write(comparison: Comparison, out: Path) -> list[Path]:
@@ -40,7 +38,7 @@ def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
     groups = [row.group for row in rows]
     figures = {}
     plans = [_plan(group) for group in groups]
-    names = [name for name in ("learning rate", "momentum") if any(name in line.y for line in plans)]
+    names = [name for name in curves.SCHEDULE.values() if any(name in line.y for line in plans)]
     if names:
         figures["schedules.png"] = ("learning rate and momentum", pictures.overlay(plans, ["steps"], names))
     titles, labels = curves.titles(groups), curves.labels(groups)
@@ -63,20 +61,18 @@ def _plan(group: Group) -> pictures.Line:
     plan = curves.schedule(group)
     if plan is None:
         return pictures.Line(group.label, {}, {})
-    shown = {
-        name.replace("_", " "): plan[name] for name in ("learning_rate", "momentum") if np.isfinite(plan[name]).any()
-    }
+    shown = {title: plan[name] for name, title in curves.SCHEDULE.items() if np.isfinite(plan[name]).any()}
     return pictures.Line(group.label, {"steps": plan["step"]}, shown)
 
 
 def _curves(group: Group, label: str, titles: Mapping[str, str]) -> pictures.Line:
-    runs = curves.of(group)
-    if runs is None:
+    found = curves.of(group)
+    if found is None:
         return pictures.Line(label, {}, {})
-    bands = {title: runs.band(metric) for metric, title in titles.items()}
-    x = {"steps": runs.step.mean(axis=0), "seconds of training": runs.seconds.mean(axis=0)}
+    bands = {title: found.band(metric) for metric, title in titles.items()}
+    x = {"steps": found.step.mean(axis=0), "seconds of training": found.seconds.mean(axis=0)}
     means = {title: mean for title, (mean, _) in bands.items()}
-    deviations = {title: deviation for title, (_, deviation) in bands.items() if len(runs.seeds) > 1}
+    deviations = {title: deviation for title, (_, deviation) in bands.items() if len(found.seeds) > 1}
     return pictures.Line(label, x, means, deviations)
 
 
@@ -94,7 +90,7 @@ def _record(row: Row) -> dict[str, Any]:
     """A group as one flat record: every number in full, accuracies as fractions, an empty cell where there is none."""
     record: dict[str, Any] = {"group": row.group.label, "baseline": row.baseline.label if row.baseline else None}
     record["monitored"] = row.group.monitored
-    record |= {status: row.group.statuses[status] for status in STATUSES}
+    record |= {status: row.group.statuses[status] for status in runs.STATUSES}
     accuracies = {"test_accuracy": row.test, "validation_accuracy": row.validation}
     costs = {name: getattr(row, name) for name in ("steps", "seconds", "images_per_second")}
     for name, value in (accuracies | costs).items():

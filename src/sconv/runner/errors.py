@@ -15,8 +15,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from sconv import checks
 from sconv.runner.config import schema, targets
+from sconv.runs import ExitCode
 
-FAILED, USER_ERROR, DIVERGED, INTERRUPTED = 1, 2, 3, 130
+FAILED, USER_ERROR, DIVERGED, INTERRUPTED = (
+    ExitCode.FAILED,
+    ExitCode.USER_ERROR,
+    ExitCode.DIVERGED,
+    ExitCode.INTERRUPTED,
+)
 
 Settings = Mapping[str, Any]
 

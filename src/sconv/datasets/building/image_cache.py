@@ -62,7 +62,7 @@ def decode(
         _build(folder, source, root, files, sides, channels)
         images, notes = _read(folder)
     bad = {int(row): reason for row, reason in notes["bad"]}
-    _judge(source, [*((files[row], reason) for row, reason in bad.items()), *strays], bad_files)
+    _check_bad_files(source, [*((files[row], reason) for row, reason in bad.items()), *strays], bad_files)
     _tell_grey(source, int(notes["grey"]), len(images), channels)
     return Decoded(images, np.array([row for row in range(len(files)) if row not in bad], np.int64))
 
@@ -166,7 +166,7 @@ def _drop(file: Path, rows: Sequence[int]) -> None:
     os.replace(short, file)
 
 
-def _judge(source: str, bad: Sequence[tuple[str, str]], bad_files: str) -> None:
+def _check_bad_files(source: str, bad: Sequence[tuple[str, str]], bad_files: str) -> None:
     if not bad:
         return
     named = ", ".join(f"{file} ({reason})" for file, reason in bad[:SHOWN])

@@ -14,7 +14,7 @@ _SHORT = {"validation": "val acc", "test": "test acc"}
 
 
 def outcome(directory: Path, console: Console) -> int:
-    """Print a table of the sweep's jobs; return the exit code: 0, 3 where some diverged, 1 where some failed."""
+    """Print a table of the sweep's jobs; return the exit code: 3 where some diverged, 1 where some failed."""
     jobs = sorted(_summaries(directory), key=lambda job: _number(job[0]))
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("job", overflow="fold")
@@ -42,8 +42,8 @@ def outcome(directory: Path, console: Console) -> int:
     if ended - {"finished", "diverged"}:
         console.print(f"resume the same command with resume_sweep={_relative(directory)}", soft_wrap=True)
     if ended <= {"finished"}:
-        return 0
-    return 3 if ended <= {"finished", "diverged"} else 1
+        return runs.ExitCode.FINISHED
+    return runs.ExitCode.DIVERGED if ended <= {"finished", "diverged"} else runs.ExitCode.FAILED
 
 
 def _summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:

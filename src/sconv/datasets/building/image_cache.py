@@ -130,9 +130,8 @@ def _decode_all(
     ]
     # Processes: a small JPEG spends most of its time in Python, where threads wait for each other.
     jobs = 1 if len(tasks) < 3 else -1
-    done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
-        tasks
-    )  # no batch to wait for at the end
+    # One task at a time: no batch to wait for at the end.
+    done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(tasks)
     bad: list[tuple[int, str]] = []
     grey = 0
     for found, greys in _with_bar(done, len(files)):

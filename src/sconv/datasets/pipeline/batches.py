@@ -59,14 +59,15 @@ class TrainingStream:
         return tf.data.Dataset.range(first, first + self.steps_per_epoch)
 
 
-def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int) -> Any:
+def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int) -> Callable[..., Any]:
     """What makes an augmented batch of what `whole` makes a batch of, and of the step's number."""
 
     @tf.autograph.experimental.do_not_convert
     def augmented(batch: Any, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Folded, so that step 3 is not augmented with the numbers that shuffled epoch 3.
         folded = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), step]), 1)
-        return augment(*whole(*batch if isinstance(batch, tuple) else (batch,)), folded)
+        images, labels = whole(*batch if isinstance(batch, tuple) else (batch,))
+        return augment(images, labels, folded)
 
     return augmented
 

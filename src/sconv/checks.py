@@ -120,6 +120,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+def type_of(value: Any) -> str:
+    """The type of a value as an error shows it: `a Tensor`, or None."""
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
 def _as_float(value: Any) -> float | None:
     """The number a value is, infinite where it is too large for a float; None where it is no number."""
     if isinstance(value, (bool, str, bytes, complex)) or not hasattr(value, "__float__"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import os
 import subprocess
@@ -11,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from sconv.datasets import digits
+from sconv import checks
+from sconv.datasets import digits, fashion_mnist
 from sconv.datasets.building import keras_downloads
 
 # Each with the shape Keras gives its images, its number of classes, and the file it looks for.
@@ -79,6 +81,29 @@ def test_without_a_network_one_line_says_which_file_to_put_where(tmp_path):
     assert done.stdout.count("A local file was found, but it seems to be incomplete or outdated") == 3
 
 
+def test_a_file_cut_short_is_one_line(tmp_path, monkeypatch):
+    from keras.datasets import fashion_mnist as source
+
+    def load_data():
+        with gzip.open(tmp_path / "file.gz") as file:
+            file.read()
+
+    (tmp_path / "file.gz").write_bytes(gzip.compress(os.urandom(2000))[:1000])
+    monkeypatch.setattr(source, "load_data", load_data)
+    with pytest.raises(checks.DataError, match=r"^dataset fashion_mnist: Compressed file ended .*; put train-images.*"):
+        fashion_mnist.load()
+
+
+def test_the_real_files_of_fashion_mnist_where_they_are():
+    folder = keras_downloads.home() / "datasets" / "fashion-mnist"
+    if not all((folder / name).is_file() for name in fashion_mnist.FILES):
+        pytest.skip(f"Fashion-MNIST is not on this machine: {folder}")
+    clothes = fashion_mnist.load()
+    for split, count in ((clothes.train, 60000), (clothes.test, 10000)):
+        assert (split.images.shape, split.images.dtype) == ((count, 28, 28, 1), np.uint8)
+        assert np.bincount(split.labels).tolist() == [count // 10] * 10
+
+
 def test_names_of_cifar100_are_in_the_order_of_the_labels():
     from sconv.datasets import cifar100
 
@@ -107,7 +132,6 @@ def test_digits_of_scikit_learn():
     assert found.train.images.dtype == np.uint8
     assert found.train.images.max() == 255
     file = load_digits()
-    images = (file.images * 255 / 16).round().astype(np.uint8)
     images = (file.images * 255 / 16).round().astype(np.uint8)
     known = {image.tobytes(): label for image, label in zip(images, file.target, strict=True)}
     for split in (found.train, found.test):

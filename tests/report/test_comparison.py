@@ -33,16 +33,16 @@ def two(tmp_path):
     return tmp_path
 
 
-def test_costs_to_what_the_baseline_ends_at_and_the_factor(two):
+def test_costs_to_what_the_baseline_ends_at_and_the_speedup(two):
     found, _ = rows(two)
     assert found["onecycle"].target == pytest.approx(0.8)
     # 20 steps and 2 or 3 seconds an epoch.
-    assert found["baseline"].reach["epoch"].costs == (4, 3, 4)
-    assert found["onecycle"].reach["step"].costs == (20, 40, 20)
-    assert found["onecycle"].reach["seconds"].costs == (3, 6, 3)
-    assert found["onecycle"].factors["step"].value == pytest.approx(11 / 4)
-    assert found["onecycle"].factors["seconds"].value == pytest.approx((8 + 6 + 8) / (3 + 6 + 3))
-    assert found["baseline"].factors == {}
+    assert found["baseline"].time_to_target["epoch"].costs == (4, 3, 4)
+    assert found["onecycle"].time_to_target["step"].costs == (20, 40, 20)
+    assert found["onecycle"].time_to_target["seconds"].costs == (3, 6, 3)
+    assert found["onecycle"].speedups["step"].value == pytest.approx(11 / 4)
+    assert found["onecycle"].speedups["seconds"].value == pytest.approx((8 + 6 + 8) / (3 + 6 + 3))
+    assert found["baseline"].speedups == {}
 
 
 def test_what_each_group_ends_at(two):
@@ -57,9 +57,9 @@ def test_what_each_group_ends_at(two):
 
 def test_another_target_and_another_baseline(two):
     found, notes = rows(two, target=0.85, baseline="schedule=onecycle")
-    assert found["onecycle"].reach["epoch"].costs == (2, 3, 1)
-    assert found["baseline"].reach["epoch"].costs == (None, None, None)
-    assert found["baseline"].factors["step"].value is None
+    assert found["onecycle"].time_to_target["epoch"].costs == (2, 3, 1)
+    assert found["baseline"].time_to_target["epoch"].costs == (None, None, None)
+    assert found["baseline"].speedups["step"].value is None
     assert "baseline: 3 of 3 never reached it" in notes
     assert any("target 85.00 % test accuracy (given)" in note for note in notes)
 
@@ -69,8 +69,8 @@ def test_never_reached_by_baseline_seeds_is_a_lower_bound_that_is_said(tmp_path)
     write(tmp_path, "baseline", [[0.2, 0.8, 0.8], [0.1, 0.5, 0.82], [0.1, 0.5, 0.78]])
     write(tmp_path, "onecycle", [[0.8, 0.9, 0.9]] * 3)
     found, notes = rows(tmp_path)
-    factor = found["onecycle"].factors["step"]
-    assert (factor.value, factor.at_least) == (pytest.approx(8 / 3), True)
+    speedup = found["onecycle"].speedups["step"]
+    assert (speedup.value, speedup.at_least) == (pytest.approx(8 / 3), True)
     assert any("1 of 3 baseline seeds never reached it" in note for note in notes)
     assert any("a lower bound" in note for note in notes)
 
@@ -82,15 +82,15 @@ def test_a_diverged_run_never_reached_it_and_failed_ones_are_counted_but_no_evid
     row = rows(two)[0]["onecycle"]
     assert row.group.statuses == {"finished": 3, "diverged": 1, "failed": 1, "interrupted": 1}
     assert row.test.n == 3
-    assert row.reach["epoch"].costs == (1, 2, 1, None)
-    assert row.factors["step"].said == "1 of 4 never reached it"
+    assert row.time_to_target["epoch"].costs == (1, 2, 1, None)
+    assert row.speedups["step"].note == "1 of 4 never reached it"
 
 
 def test_a_group_of_which_nothing_finished_is_shown(two):
     fabricate.run(two / "x", [0.1, 0.1, 0.1, 0.1], schedule="cosine", ends=fabricate.DivergedError("nan"))
     row = rows(two)[0]["cosine"]
     assert (row.test, row.gain) == (None, None)
-    assert row.factors["step"].value is None
+    assert row.speedups["step"].value is None
 
 
 def test_of_several_baselines_the_one_that_ends_best_is_the_measure(two):
@@ -110,7 +110,7 @@ def test_every_model_is_measured_by_its_own_baseline(two):
         "lenet5 baseline": "lenet5 baseline",
         "lenet5 onecycle": "lenet5 baseline",
     }
-    assert found["lenet5 onecycle"].factors["step"].value == pytest.approx(4)
+    assert found["lenet5 onecycle"].speedups["step"].value == pytest.approx(4)
 
 
 def test_other_data_has_no_baseline_here_and_it_is_said(two):
@@ -118,7 +118,7 @@ def test_other_data_has_no_baseline_here_and_it_is_said(two):
     write(two, "onecycle", [[0.9] * 4] * 3, **other)
     found, notes = rows(two)
     assert found["mnist_5k onecycle"].baseline is None
-    assert found["mnist_5k onecycle"].factors == {}
+    assert found["mnist_5k onecycle"].speedups == {}
     assert any(note.startswith("several datasets") for note in notes)
     assert "no finished baseline on the same data for: mnist_5k onecycle" in notes
 
@@ -132,14 +132,14 @@ def test_the_difference_is_taken_at_equal_epochs(two):
     assert found["onecycle lr_max=3.0 epochs=2"].gain.mean == pytest.approx(0.82 - 0.5)
 
 
-def test_without_a_baseline_there_are_no_factors_and_it_is_said(tmp_path):
+def test_without_a_baseline_there_are_no_speedups_and_it_is_said(tmp_path):
     write(tmp_path, "onecycle", [[0.5, 0.9]] * 3)
     found, notes = rows(tmp_path)
     assert found["onecycle"].test.mean == pytest.approx(0.9)
-    assert (found["onecycle"].factors, found["onecycle"].reach) == ({}, {})
+    assert (found["onecycle"].speedups, found["onecycle"].time_to_target) == ({}, {})
     assert notes[0].startswith("no baseline")
     # A target that is given can be reached without anything to compare with.
-    assert rows(tmp_path, target=0.9)[0]["onecycle"].reach["epoch"].costs == (2, 2, 2)
+    assert rows(tmp_path, target=0.9)[0]["onecycle"].time_to_target["epoch"].costs == (2, 2, 2)
 
 
 def test_one_seed_has_no_interval_and_it_is_said(tmp_path):
@@ -148,7 +148,7 @@ def test_one_seed_has_no_interval_and_it_is_said(tmp_path):
     found, notes = rows(tmp_path)
     row = found["onecycle"]
     assert (row.test.std, row.gain.p) == (None, None)
-    assert (row.factors["step"].value, row.factors["step"].low) == (2.0, None)
+    assert (row.speedups["step"].value, row.speedups["step"].low) == (2.0, None)
     assert any(note.startswith("one seed only: no deviation, no interval, no test") for note in notes)
 
 

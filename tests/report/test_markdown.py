@@ -51,10 +51,12 @@ def test_the_sheet_has_every_number_in_full(out):
         float(onecycle["test_accuracy_mean"]) - float(baseline["test_accuracy_mean"])
     )
     assert (
-        float(onecycle["factor_step_low"]) < float(onecycle["factor_step_value"]) < float(onecycle["factor_step_high"])
+        float(onecycle["speedup_step_low"])
+        < float(onecycle["speedup_step_value"])
+        < float(onecycle["speedup_step_high"])
     )
     assert float(onecycle["seconds_to_target_mean"]) == pytest.approx(2 * float(onecycle["epoch_to_target_mean"]))
-    assert baseline["factor_step_value"] == ""
+    assert baseline["speedup_step_value"] == ""
 
 
 def test_where_nothing_finished_there_is_still_a_report(tmp_path):

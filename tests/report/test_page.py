@@ -88,8 +88,8 @@ def test_a_click_on_a_heading_sorts_and_a_second_turns_round_and_no_number_comes
     click_heading(browser, "test acc %")
     assert [float(text.split()[0]) for text in column(browser, "test acc %")] == numbers[::-1]
     for _ in range(2):
-        click_heading(browser, "factor (steps)")
-        texts = column(browser, "factor (steps)")
+        click_heading(browser, "speedup (steps)")
+        texts = column(browser, "speedup (steps)")
         assert "-" in texts
         assert texts[texts.index("-") :] == ["-"] * texts.count("-")
     click_heading(browser, "group")

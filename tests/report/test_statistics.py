@@ -1,21 +1,21 @@
-"""The statistics, against numbers worked out by hand, SciPy's own tests, and simulations with a known factor."""
+"""The statistics, against numbers worked out by hand, SciPy's own tests, and simulations with a known speed-up."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from sconv.report.statistics import Reach, difference, factor, first_at_or_above, spread
+from sconv.report.statistics import TimeToTarget, difference, first_at_or_above, mean_std, speedup
 
 
-def test_spread_has_the_divisor_n_less_one():
+def test_the_deviation_has_the_divisor_n_less_one():
     # Deviations -2, 0, 2: 8 / 2 = 4, root 2.
-    found = spread([0.90, 0.92, 0.94])
+    found = mean_std([0.90, 0.92, 0.94])
     assert (found.mean, found.std, found.n) == (pytest.approx(0.92), pytest.approx(0.02), 3)
 
 
-def test_one_value_has_no_deviation_and_none_no_spread():
-    assert spread([0.9]).std is None
-    assert spread([]) is None
+def test_one_value_has_no_deviation_and_no_value_no_mean():
+    assert mean_std([0.9]).std is None
+    assert mean_std([]) is None
 
 
 @pytest.mark.parametrize(
@@ -32,27 +32,27 @@ def test_a_target_that_was_an_accuracy_is_reached_by_it_after_nine_digits():
     assert first_at_or_above(np.array([float(f"{1 / 3:.9g}")]), np.array([7]), 1 / 3) == 7
 
 
-def test_the_factor_is_the_ratio_of_the_mean_costs():
+def test_the_speedup_is_the_ratio_of_the_mean_costs():
     # (400 + 380 + 420) / 3 = 400 and (90 + 110 + 100) / 3 = 100.
-    found = factor(Reach((400, 380, 420)), [500] * 3, Reach((90, 110, 100)))
+    found = speedup(TimeToTarget((400, 380, 420)), [500] * 3, TimeToTarget((90, 110, 100)))
     assert found.value == pytest.approx(4.0)
     assert found.low < 4.0 < found.high
     assert not found.at_least
-    assert found.said == ""
+    assert found.note == ""
 
 
 def test_baseline_seeds_that_never_reach_it_count_with_all_they_spent_and_make_a_lower_bound():
     # (400 + 500 + 500) / 3 over 100.
-    found = factor(Reach((400, None, None)), [500] * 3, Reach((90, 110, 100)))
+    found = speedup(TimeToTarget((400, None, None)), [500] * 3, TimeToTarget((90, 110, 100)))
     assert found.value == pytest.approx(14 / 3)
     assert found.at_least
-    assert found.said == "2 of 3 baseline seeds never reached it"
+    assert found.note == "2 of 3 baseline seeds never reached it"
 
 
-def test_a_group_with_a_seed_that_never_reaches_it_has_no_factor():
-    found = factor(Reach((400, 380, 420)), [500] * 3, Reach((90, None, 100)))
+def test_a_group_with_a_seed_that_never_reaches_it_has_no_speedup():
+    found = speedup(TimeToTarget((400, 380, 420)), [500] * 3, TimeToTarget((90, None, 100)))
     assert (found.value, found.low, found.high) == (None, None, None)
-    assert found.said == "1 of 3 never reached it"
+    assert found.note == "1 of 3 never reached it"
 
 
 @pytest.mark.parametrize(
@@ -65,17 +65,17 @@ def test_a_group_with_a_seed_that_never_reaches_it_has_no_factor():
     ],
 )
 def test_no_interval_is_made_up_where_seeds_are_too_few_or_too_alike(baseline, group, said):
-    found = factor(Reach(baseline), [500] * len(baseline), Reach(group))
+    found = speedup(TimeToTarget(baseline), [500] * len(baseline), TimeToTarget(group))
     assert found.value == pytest.approx(np.mean(baseline) / np.mean(group))
     assert (found.low, found.high) == (None, None)
-    assert found.said == said
+    assert found.note == said
 
 
 def test_the_interval_is_the_same_each_time_and_turns_with_the_comparison():
     one, other = (400, 360, 450, 380, 410), (100, 120, 90, 105, 99)
-    forth = factor(Reach(one), [500] * 5, Reach(other))
-    assert forth == factor(Reach(one), [500] * 5, Reach(other))
-    back = factor(Reach(other), [500] * 5, Reach(one))
+    forth = speedup(TimeToTarget(one), [500] * 5, TimeToTarget(other))
+    assert forth == speedup(TimeToTarget(one), [500] * 5, TimeToTarget(other))
+    back = speedup(TimeToTarget(other), [500] * 5, TimeToTarget(one))
     assert (1 / back.high, 1 / back.low) == (pytest.approx(forth.low, rel=0.05), pytest.approx(forth.high, rel=0.05))
 
 
@@ -91,17 +91,17 @@ def _curves(random, n, time_constant, deviation):
     [(5, (0.1, 0.1), 0), (5, (0.15, 0.3), 1), (8, (0.2, 0.1), 2)],
     ids=["five seeds", "five seeds, unequal spread", "eight seeds"],
 )
-def test_the_95_percent_interval_holds_the_true_factor_in_95_of_100_simulated_comparisons(n, deviations, seed):
+def test_the_95_percent_interval_holds_the_true_speedup_in_95_of_100_simulated_comparisons(n, deviations, seed):
     # A seed reaches 1 - 1/e after as many evaluations as its pace, rounded up: the means are 160.5 and 40.5.
     random, true, target, covered = np.random.default_rng(seed), 160.5 / 40.5, 1 - np.exp(-1), 0
     for _ in range(1000):
-        reach = []
+        times = []
         for time_constant, deviation in zip((160, 40), deviations, strict=True):
             curves = _curves(random, n, time_constant, deviation)
             evaluations = np.arange(1, curves.shape[1] + 1)
-            reach.append(Reach(tuple(first_at_or_above(curve, evaluations, target) for curve in curves)))
-        assert reach[0].never == reach[1].never == 0
-        found = factor(reach[0], [1000] * n, reach[1])
+            times.append(TimeToTarget(tuple(first_at_or_above(curve, evaluations, target) for curve in curves)))
+        assert times[0].never == times[1].never == 0
+        found = speedup(times[0], [1000] * n, times[1])
         covered += found.low <= true <= found.high
     assert 930 <= covered <= 970
 
@@ -129,4 +129,4 @@ def test_the_difference_is_welchs_test(group, baseline):
 )
 def test_no_test_is_made_up(group, baseline, said):
     found = difference(group, baseline)
-    assert (found.low, found.high, found.p, found.said) == (None, None, None, said)
+    assert (found.low, found.high, found.p, found.note) == (None, None, None, said)

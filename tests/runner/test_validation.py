@@ -153,7 +153,7 @@ def test_the_baseline_is_chosen_and_the_target_set_on_validation_the_difference_
     assert [row.baseline.label for row in comparison.rows] == [LABELS[0]] * 3
     onecycle = rows[LABELS[2]]
     assert onecycle.target == pytest.approx(0.71)
-    assert onecycle.reach["epoch"].costs == (1, 1, 1)
+    assert onecycle.time_to_target["epoch"].costs == (1, 1, 1)
     assert (onecycle.validation.mean, onecycle.test.mean) == (pytest.approx(0.81), pytest.approx(0.66))
     assert onecycle.gain.mean == pytest.approx(0.66 - 0.51)
     assert f"* the baseline, {LABELS[0]}: target 71.00 % validation accuracy (the mean this baseline ends at)" in (

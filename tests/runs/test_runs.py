@@ -234,8 +234,10 @@ def test_curves_can_be_watched_after_each_epoch(tmp_path):
 def test_a_run_begun_again_starts_its_curves_afresh(tmp_path):
     """A job of a sweep that is taken up again runs in the directory of the one that failed."""
     for _ in range(2):
-        with runs.RunWriter(tmp_path) as run:
+        runs.claim("hydra.sweep.subdir", tmp_path, {"overrides.yaml": "- seed=0\n"}, resumed=True)
+        with contextlib.suppress(KeyboardInterrupt), runs.RunWriter(tmp_path) as run:
             run.steps(0, RATES, MOMENTA, LOSSES)
+            raise KeyboardInterrupt
     assert len(rows(tmp_path / "steps.csv")) == 3
     assert [step for step, _ in scalars(tmp_path / "train")["loss"]] == [0, 1, 2]
 

@@ -176,7 +176,6 @@ def test_phases_as_a_user_tells_them() -> None:
     ("told", "complaint", "kind"),
     [
         ([{"pct": 1}], "phases[0]: got ", TypeError),
-        ([{"lr": [1, 0]}], "phases[0]: got ", TypeError),
         (["up"], "phases[0]: got 'up', ", TypeError),
         ([{"pct": 1, "lr": [1, 0], "anel": "cosine"}], "phases[0]: got ", TypeError),
         ([{"pct": 1, "lr": 3}], "phases[0].lr: got 3, ", TypeError),
@@ -184,11 +183,13 @@ def test_phases_as_a_user_tells_them() -> None:
         ([{"pct": 2, "lr": [1, 0]}], "phases[0].pct: got 2, ", ValueError),
         ([{"pct": 0.5, "lr": [1, 1]}, {"pct": 0.5, "lr": [1, 0], "anneal": "cubic"}], "phases[1].anneal: ", ValueError),
         ([{"pct": 1, "lr": [1, 0], "anneal": "exponential"}], "phases[0].lr: got [1.0, 0.0], expected num", ValueError),
-        ([{"pct": 1, "lr": [1, 0], "momentum": [0.9, 1]}], "phases[0].momentum: got 1, ", ValueError),
         ([{"pct": 1, "lr": [1, 0], "anneal": "polynomial", "power": 0}], "phases[0].power: got 0, ", ValueError),
-        ([{"pct": 1, "lr": [1, 0], "open": 1}], "phases[0].open: got 1, ", ValueError),
-        ([{"pct": 1, "lr": [1, 0], "open": True}], "open: got True in the last phase of phases, ", ValueError),
-        ([{"pct": 0.4, "lr": [1, 0]}], "pct: the phases of phases add up to 0.4, ", ValueError),
+        ([{"pct": 1, "lr": [1, 0], "endpoint": 1}], "phases[0].endpoint: got 1, ", TypeError),
+        (
+            [{"pct": 1, "lr": [1, 0], "endpoint": False}],
+            "endpoint: got False in the last phase of phases, ",
+            ValueError,
+        ),
         ("up", "phases: got 'up', ", TypeError),
         ([], "phases: got (), ", ValueError),
     ],
@@ -205,7 +206,6 @@ def test_phases_that_are_refused(told: Any, complaint: str, kind: type[Exception
     ("make", "setting"),
     [
         (lambda: exponential(0.1, final_div_factor=None), "final_div_factor"),
-        (lambda: exponential(0.1, final_div_factor=0.5), "final_div_factor"),
         (lambda: inverse(0.1, gamma=0), "gamma"),
         (lambda: inverse(0.1, power=-1), "power"),
         (lambda: polynomial(0.1, power="2"), "power"),
@@ -213,12 +213,9 @@ def test_phases_that_are_refused(told: Any, complaint: str, kind: type[Exception
         (lambda: warmup_stable_decay(0.1, warmup_pct=0.5, decay_pct=0.5), "decay_pct"),
         (lambda: warmup_stable_decay(0.1, anneal="exponential"), "lr"),
         (lambda: cyclic(0.1, cycles=0), "cycles"),
-        (lambda: cyclic(0.1, cycles=2.5), "cycles"),
         (lambda: cyclic(0.1, mode="triangular3"), "mode"),
         (lambda: cyclic(0.1, mode="exp_range", gamma=0.1), "gamma"),
-        (lambda: cyclic(0.1, (0.85, 0.95)), "momentum"),
         (lambda: sgdr(0.1, cycle_mult=0.5), "cycle_mult"),
-        (lambda: sgdr(0.1, momentum=1.0), "momentum"),
         (lambda: onecycle_smith(0.1, pct_start=0.5), "pct_start"),
     ],
 )
@@ -235,12 +232,12 @@ def test_exponential_phase_rises_by_the_same_factor() -> None:
     assert (lr[0], lr[-1]) == (1e-7, 10.0)
 
 
-def test_an_open_phase_gives_its_last_step_to_the_next() -> None:
-    schedule = Schedule((Phase(0.5, (4, 0), (0.9, 0.5), open=True), Phase(0.5, (7, 7), (0.5, 0.5))))
+def test_a_phase_without_its_endpoint_gives_its_last_step_to_the_next() -> None:
+    schedule = Schedule((Phase(0.5, (4, 0), (0.9, 0.5), endpoint=False), Phase(0.5, (7, 7), (0.5, 0.5))))
     lr, momentum = schedule.sample(9)
     assert lr.tolist() == [4, 3, 2, 1, 7, 7, 7, 7, 7]
     assert momentum == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.5, 0.5, 0.5])
-    assert "open=True" in repr(schedule)
+    assert "endpoint=False" in repr(schedule)
 
 
 @pytest.mark.parametrize("cycles", [2, 7, 20, 33])

@@ -20,13 +20,9 @@ def test_rises_by_the_same_amount() -> None:
     assert rates == pytest.approx(np.linspace(0.1, 3.0, 59), rel=1e-12)
     assert momenta is not None
     assert (momenta == 0).all()
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_momentum_is_held_under_an_exponential_rise(momentum: float) -> None:
-    _, momenta = range_test(momentum=momentum).sample(50)
+    _, momenta = range_test(momentum=0.9).sample(50)
     assert momenta is not None
-    assert (momenta == momentum).all()
+    assert (momenta == 0.9).all()
 
 
 def test_the_momentum_at_the_peak() -> None:

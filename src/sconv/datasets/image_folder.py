@@ -60,14 +60,7 @@ def load(
         )
     files = [file for _, _, file in found]
     decoded = image_cache.decode(
-        "image_folder",
-        root,
-        files,
-        size=size,
-        channels=channels,
-        bad_files=bad_files,
-        cache=cache,
-        strays=strays,
+        "image_folder", root, files, size=size, channels=channels, bad_files=bad_files, cache=cache, strays=strays
     )
     parts = np.array([part for part, _, _ in found])[decoded.rows]
     classes = np.array([name for _, name, _ in found])[decoded.rows]

@@ -33,20 +33,11 @@ def load(
     Raises DataError or SettingError.
     """
     try:
-        import tensorflow_datasets as tfds
+        import tensorflow_datasets  # noqa: F401
     except ImportError as error:
         raise checks.DataError(f"dataset {name}: TensorFlow Datasets is missing; pip install 'sconv[tfds]'") from error
     buffer = checks.integer("shuffle_buffer", shuffle_buffer, at_least=1)
-    try:
-        builder = _prepared(name, data_dir)
-    except tfds.core.DatasetNotFoundError as error:
-        hint = checks.nearest(name, tfds.list_builders())
-        raise checks.DataError(f"dataset {name}: TensorFlow Datasets has no such name{hint}") from error
-    except FAULTS:
-        raise
-    except Exception as error:  # no network, a broken download, one to be made by hand: each has an error of its own
-        hint = f"; {_WITHOUT}" if isinstance(error, OSError) else ""
-        raise checks.DataError(f"dataset {name}: {_first_line(error)}{hint}") from error
+    builder = _prepared(name, data_dir)
     keys = _keys(name, builder.info)
     images, labels = (builder.info.features[key] for key in keys)
     shape = _shape(name, images.shape, size)
@@ -65,6 +56,22 @@ def load(
 
 
 def _prepared(name: str, data_dir: str | None) -> Any:
+    """The builder, its files downloaded; raises DataError."""
+    import tensorflow_datasets as tfds
+
+    try:
+        return _downloaded(name, data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        hint = checks.nearest(name, tfds.list_builders())
+        raise checks.DataError(f"dataset {name}: TensorFlow Datasets has no such name{hint}") from error
+    except FAULTS:
+        raise
+    except Exception as error:  # no network, a broken download, one to be made by hand: each has an error of its own
+        hint = f"; {_WITHOUT}" if isinstance(error, OSError) else ""
+        raise checks.DataError(f"dataset {name}: {_first_line(error)}{hint}") from error
+
+
+def _downloaded(name: str, data_dir: str | None) -> Any:
     """The builder, its files downloaded; the library tells every try of a download, which is left to the last line."""
     import tensorflow_datasets as tfds
 

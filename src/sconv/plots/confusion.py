@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sconv.plots.figures import new_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def confusion(counts: np.ndarray, names: Sequence[str], title: str = "") -> Figure:
     """Of each true class (rows) the share predicted as each class; with few classes the counts as well."""
-    from matplotlib.figure import Figure
     from sklearn.metrics import ConfusionMatrixDisplay
 
     side = float(np.clip(0.45 * len(names), 4.5, 14))
-    figure = Figure(figsize=(side + 1.5, side + 0.5), layout="constrained")
+    figure = new_figure(side + 1.5, side + 0.5, "constrained")
     axis = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few, shades = len(names) <= 30, {"vmin": 0, "vmax": 1}

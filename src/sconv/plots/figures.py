@@ -20,12 +20,12 @@ def stroke(number: int) -> tuple[str, Dash]:
     return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches."""
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
+    """An empty figure of this size in inches; with a layout engine its margins are found, without they are given."""
     # Not through pyplot: it would hold on to the figure, and may want a screen.
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height))
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def save(figure: Figure, path: Path) -> None:

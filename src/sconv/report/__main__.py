@@ -16,8 +16,6 @@ from sconv import checks, runs
 from sconv.report import groups, table
 from sconv.report.comparison import Comparison, compare
 
-EXIT_USER_ERROR = 2
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
@@ -35,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
             _report(options, console)
     except (checks.UserError, OSError) as error:
         print(f"sconv: {error}", file=sys.stderr)
-        return EXIT_USER_ERROR
-    return 0
+        return runs.ExitCode.USER_ERROR
+    return runs.ExitCode.FINISHED
 
 
 def _parser() -> argparse.ArgumentParser:

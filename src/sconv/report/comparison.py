@@ -9,7 +9,16 @@ import numpy as np
 
 from sconv import checks, runs
 from sconv.report.groups import Group, matching, monitored
-from sconv.report.statistics import Difference, Factor, Reach, Spread, difference, factor, first_at_or_above, spread
+from sconv.report.statistics import (
+    Difference,
+    MeanStd,
+    Speedup,
+    TimeToTarget,
+    difference,
+    first_at_or_above,
+    mean_std,
+    speedup,
+)
 
 UNITS = ("step", "epoch", "seconds")
 DEFAULT_BASELINE = "schedule=baseline"
@@ -19,19 +28,19 @@ DEFAULT_BASELINE = "schedule=baseline"
 class Row:
     """One group's line. `test` and `validation` are final accuracies, fractions; `seconds` are of training alone.
 
-    `target`, `reach` and `factors` are about the accuracy by epoch, on the split that the group monitored.
+    `target`, `time_to_target` and `speedups` are about the accuracy by epoch, on the split that the group monitored.
     """
 
     group: Group
-    test: Spread | None
-    validation: Spread | None
-    steps: Spread | None
-    seconds: Spread | None
-    images_per_second: Spread | None
+    test: MeanStd | None
+    validation: MeanStd | None
+    steps: MeanStd | None
+    seconds: MeanStd | None
+    images_per_second: MeanStd | None
     baseline: Group | None = None
     target: float | None = None
-    reach: dict[str, Reach] = field(default_factory=dict)  # by unit, as the next
-    factors: dict[str, Factor] = field(default_factory=dict)
+    time_to_target: dict[str, TimeToTarget] = field(default_factory=dict)  # by unit, as the next
+    speedups: dict[str, Speedup] = field(default_factory=dict)
     gain: Difference | None = None
 
     @property
@@ -68,22 +77,22 @@ def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row
     speeds = [_images_per_second(run) for run in finished]
     row = Row(
         group,
-        test=spread(_accuracies(group, "test")),
-        validation=spread(_accuracies(group, "validation")),
-        steps=spread([run.summary["steps"] for run in finished]),
-        seconds=spread([run.summary["seconds"]["training"] for run in finished]),
-        images_per_second=spread([speed for speed in speeds if speed is not None]),
+        test=mean_std(_accuracies(group, "test")),
+        validation=mean_std(_accuracies(group, "validation")),
+        steps=mean_std([run.summary["steps"] for run in finished]),
+        seconds=mean_std([run.summary["seconds"]["training"] for run in finished]),
+        images_per_second=mean_std([speed for speed in speeds if speed is not None]),
         baseline=_own_baseline(group, candidates),
     )
     if target is None and row.baseline is not None:
         target = _monitored_accuracy(row.baseline)
     if target is None:
         return row
-    row = replace(row, target=target, reach={unit: _reach(group, unit, target) for unit in UNITS})
+    row = replace(row, target=target, time_to_target={unit: _time_to_target(group, unit, target) for unit in UNITS})
     if row.baseline is None or row.baseline is group:
         return row
-    factors = {unit: _factor(row.baseline, group, unit, target) for unit in UNITS}
-    return replace(row, factors=factors, gain=_gain(group, candidates))
+    speedups = {unit: _speedup(row.baseline, group, unit, target) for unit in UNITS}
+    return replace(row, speedups=speedups, gain=_gain(group, candidates))
 
 
 def _accuracies(group: Group, split: str) -> list[float]:
@@ -116,17 +125,17 @@ def _gain(group: Group, candidates: Sequence[Group]) -> Difference | None:
     return difference(*(_accuracies(one, "test") for one in (group, rival)))
 
 
-def _reach(group: Group, unit: str, target: float) -> Reach:
+def _time_to_target(group: Group, unit: str, target: float) -> TimeToTarget:
     """Cost to the target of each seed that ran its course. A diverged run left no model behind: it never reached it."""
     costs = [first_at_or_above(run.epochs["val_accuracy"], run.epochs[unit], target) for run in group.finished]
-    return Reach((*costs, *([None] * len(group.diverged))))
+    return TimeToTarget((*costs, *([None] * len(group.diverged))))
 
 
-def _factor(baseline: Group, group: Group, unit: str, target: float) -> Factor:
+def _speedup(baseline: Group, group: Group, unit: str, target: float) -> Speedup:
     # A diverged seed counts with what its finished fellows spent: its own budget in seconds is not known.
     spent = [float(run.epochs[unit][-1]) for run in baseline.finished]
     budgets = spent + [float(np.mean(spent))] * len(baseline.diverged)
-    return factor(_reach(baseline, unit, target), budgets, _reach(group, unit, target))
+    return speedup(_time_to_target(baseline, unit, target), budgets, _time_to_target(group, unit, target))
 
 
 def _images_per_second(run: runs.Run) -> float | None:
@@ -139,11 +148,16 @@ def _node(group: Group, name: str) -> dict[str, object]:
 
 
 def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
+    return [*_baselines(rows, candidates, target), *_few_seeds(rows), *_costs(rows), *_splits(rows)]
+
+
+def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
+    """What each group is compared with, and what is asked of it."""
     notes = []
     alone = [row.group.label for row in rows if row.baseline is None]
     if not candidates:
         notes.append(
-            f"no baseline: {DEFAULT_BASELINE} is not there, --baseline names another. No factors, no differences"
+            f"no baseline: {DEFAULT_BASELINE} is not there, --baseline names another. No speed-ups, no differences"
         )
     elif alone:
         notes.append(f"no finished baseline on the same data for: {'; '.join(alone)}")
@@ -154,18 +168,22 @@ def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | Non
             what = "given" if target is not None else "the mean this baseline ends at"
             aim = f"{100 * (row.target or 0):.2f} % {row.group.monitored} accuracy"
             notes.append(f"* the baseline, {row.group.label}: target {aim} ({what})")
-    notes += _few_seeds(rows)
+    return notes
+
+
+def _costs(rows: Sequence[Row]) -> list[str]:
+    """What one has to know to read the costs to the target, and the speed-ups made of them."""
     concerned: dict[str, list[str]] = {}
     for row in rows:
-        if "step" in row.factors:
-            concerned.setdefault(row.factors["step"].said, []).append(row.group.label)
-    notes += [f"{'; '.join(labels)}: {said}" for said, labels in concerned.items() if said]
-    if any(factor.at_least for row in rows for factor in row.factors.values()):
+        if "step" in row.speedups:
+            concerned.setdefault(row.speedups["step"].note, []).append(row.group.label)
+    notes = [f"{'; '.join(labels)}: {note}" for note, labels in concerned.items() if note]
+    if any(found.at_least for row in rows for found in row.speedups.values()):
         notes.append("≥: baseline seeds that never reached the target count with all they spent: a lower bound")
-    if any(row.reach for row in rows):
+    if any(row.time_to_target for row in rows):
         split = monitored([row.group for row in rows])
         notes.append(f"reached: the first {split} accuracy at or above the target; evaluations are an epoch apart")
-    return notes + _splits(rows)
+    return notes
 
 
 def _splits(rows: Sequence[Row]) -> list[str]:

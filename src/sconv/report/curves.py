@@ -12,6 +12,7 @@ from sconv.report.groups import Group, monitored
 
 METRICS = ("val_accuracy", "val_loss", "loss")
 AXES = ("step", "epoch", "seconds")
+SCHEDULE = {"learning_rate": "learning rate", "momentum": "momentum"}  # column of steps.csv: what to call it
 POINTS = 250  # of a line on the page: its kinks stay visible, and a hundred runs stay a small file
 
 
@@ -75,7 +76,7 @@ def schedule(group: Group) -> dict[str, np.ndarray] | None:
         except runs.BrokenRun:
             continue
         if len(columns["step"]):
-            return {name: columns[name] for name in ("step", "learning_rate", "momentum")}
+            return {name: columns[name] for name in ("step", *SCHEDULE)}
     return None
 
 
@@ -83,7 +84,7 @@ def thinned(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """At most about POINTS rows, the ends and the extremes among them."""
     length = len(columns["step"])
     kept = set(np.linspace(0, length - 1, min(length, POINTS)).round().astype(int).tolist())
-    for name in ("learning_rate", "momentum"):
+    for name in SCHEDULE:
         if np.isfinite(columns[name]).any():
             kept |= {int(np.nanargmax(columns[name])), int(np.nanargmin(columns[name]))}
     return {name: values[sorted(kept)] for name, values in columns.items()}

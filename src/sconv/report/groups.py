@@ -13,7 +13,8 @@ from typing import Any
 from sconv import checks, runs
 from sconv.runs import Run
 
-TRAINING = "sconv.runner.tasks.train.train"
+# What the task that trains is called, and what it was called in the first runs there are.
+TRAINING = ("sconv.runner.tasks.train.train", "sconv.training.train")
 NOT_THE_SETTING = ("seed", "name", "resume_sweep")  # the last two are not about what is trained
 
 
@@ -47,11 +48,11 @@ class Group:
 def gather(paths: Iterable[Path]) -> tuple[list[Group], list[str]]:
     """The groups of all training runs at or below `paths`, and a line for each thing left out."""
     found, notes = read(paths)
-    others = Counter(_task(run) for run in found if _task(run) != TRAINING)
+    others = Counter(_task(run) for run in found if _task(run) not in TRAINING)
     notes += [f"left out: {count} of another task ({task})" for task, count in others.items()]
     by_config: dict[str, list[Run]] = {}
     for run in found:
-        if _task(run) == TRAINING:
+        if _task(run) in TRAINING:
             by_config.setdefault(json.dumps(_setting(run), sort_keys=True, default=str), []).append(run)
     if not by_config:
         raise checks.UserError("; ".join(["report: no training runs to compare", *notes]))

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sconv import plots
+from sconv import plots, runs
 from sconv.report import curves, pictures, wording
 from sconv.report.comparison import UNITS, Comparison, Row
 from sconv.report.groups import Group, settings
-from sconv.report.statistics import spread
-
-STATUSES = ("finished", "diverged", "failed", "interrupted", "running")
+from sconv.report.statistics import mean_std
 
 
 def write(comparison: Comparison, out: Path) -> list[Path]:
@@ -40,7 +38,7 @@ def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
     groups = [row.group for row in rows]
     figures = {}
     plans = [_plan(group) for group in groups]
-    names = [name for name in ("learning rate", "momentum") if any(name in line.y for line in plans)]
+    names = [name for name in curves.SCHEDULE.values() if any(name in line.y for line in plans)]
     if names:
         figures["schedules.png"] = ("learning rate and momentum", pictures.overlay(plans, ["steps"], names))
     titles, labels = curves.titles(groups), curves.labels(groups)
@@ -49,11 +47,11 @@ def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
         axes = ["steps", "seconds of training"]
         title = f"{titles['val_accuracy']} and loss, mean ± std over seeds"
         figures["curves.png"] = (title, pictures.overlay(drawn, axes, list(titles.values())))
-    costs = [row.reach["step"].costs if row.reach else () for row in rows]
-    reach = [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]
-    if reach:
+    costs = [row.time_to_target["step"].costs if row.time_to_target else () for row in rows]
+    times = [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]
+    if times:
         title = f"steps to the target {titles['val_accuracy']}"
-        figures["time_to_target.png"] = (title, pictures.time_to_target(reach, title))
+        figures["time_to_target.png"] = (title, pictures.time_to_target(times, title))
     for name, (_, figure) in figures.items():
         plots.save(figure, out / name)
     return [(title, name) for name, (title, _) in figures.items()]
@@ -63,20 +61,18 @@ def _plan(group: Group) -> pictures.Line:
     plan = curves.schedule(group)
     if plan is None:
         return pictures.Line(group.label, {}, {})
-    shown = {
-        name.replace("_", " "): plan[name] for name in ("learning_rate", "momentum") if np.isfinite(plan[name]).any()
-    }
+    shown = {title: plan[name] for name, title in curves.SCHEDULE.items() if np.isfinite(plan[name]).any()}
     return pictures.Line(group.label, {"steps": plan["step"]}, shown)
 
 
 def _curves(group: Group, label: str, titles: Mapping[str, str]) -> pictures.Line:
-    runs = curves.of(group)
-    if runs is None:
+    found = curves.of(group)
+    if found is None:
         return pictures.Line(label, {}, {})
-    bands = {title: runs.band(metric) for metric, title in titles.items()}
-    x = {"steps": runs.step.mean(axis=0), "seconds of training": runs.seconds.mean(axis=0)}
+    bands = {title: found.band(metric) for metric, title in titles.items()}
+    x = {"steps": found.step.mean(axis=0), "seconds of training": found.seconds.mean(axis=0)}
     means = {title: mean for title, (mean, _) in bands.items()}
-    deviations = {title: deviation for title, (_, deviation) in bands.items() if len(runs.seeds) > 1}
+    deviations = {title: deviation for title, (_, deviation) in bands.items() if len(found.seeds) > 1}
     return pictures.Line(label, x, means, deviations)
 
 
@@ -94,19 +90,19 @@ def _record(row: Row) -> dict[str, Any]:
     """A group as one flat record: every number in full, accuracies as fractions, an empty cell where there is none."""
     record: dict[str, Any] = {"group": row.group.label, "baseline": row.baseline.label if row.baseline else None}
     record["monitored"] = row.group.monitored
-    record |= {status: row.group.statuses[status] for status in STATUSES}
+    record |= {status: row.group.statuses[status] for status in runs.STATUSES}
     accuracies = {"test_accuracy": row.test, "validation_accuracy": row.validation}
     costs = {name: getattr(row, name) for name in ("steps", "seconds", "images_per_second")}
     for name, value in (accuracies | costs).items():
         record |= {f"{name}_mean": value and value.mean, f"{name}_std": value and value.std}
     record["target"] = row.target
     for unit in UNITS:
-        reach, factor = row.reach.get(unit), row.factors.get(unit)
-        spent = spread(reach.reached) if reach else None
+        time, speedup = row.time_to_target.get(unit), row.speedups.get(unit)
+        spent = mean_std(time.reached) if time else None
         record |= {f"{unit}_to_target_mean": spent and spent.mean, f"{unit}_to_target_std": spent and spent.std}
         for part in ("value", "low", "high", "at_least"):
-            record[f"factor_{unit}_{part}"] = factor and getattr(factor, part)
-    step = row.reach.get("step")
+            record[f"speedup_{unit}_{part}"] = speedup and getattr(speedup, part)
+    step = row.time_to_target.get("step")
     record |= {"reached": step and len(step.reached), "never_reached": step and step.never}
     record |= {f"difference_{part}": row.gain and getattr(row.gain, part) for part in ("mean", "low", "high", "p")}
     return record

@@ -17,8 +17,6 @@ from sconv.report import curves, wording
 from sconv.report.comparison import Comparison
 from sconv.report.groups import Group, settings
 
-PLAN = {"learning_rate": "learning rate", "momentum": "momentum"}
-
 
 def write(comparison: Comparison, out: Path) -> Path:
     """Write report.html into `out`; returns its path."""
@@ -33,7 +31,7 @@ def write(comparison: Comparison, out: Path) -> Path:
     page = environment.get_template("page.html").render(
         library=library,
         script=script,
-        charts=[(name, {**titles, **PLAN}[name], places[name]) for name in figures],
+        charts=[(name, {**titles, **curves.SCHEDULE}[name], places[name]) for name in figures],
         groups=[(label, *plots.stroke(number)) for number, label in enumerate(labels)],
         labels=[group.label for group in groups],
         headings=list(columns),
@@ -49,7 +47,7 @@ def write(comparison: Comparison, out: Path) -> Path:
 def _figures(groups: Sequence[Group], labels: Sequence[str]) -> dict[str, figure]:
     drawn = [curves.of(group) for group in groups]
     plans = [curves.schedule(group) for group in groups]
-    figures = {name: _empty() for name in (*curves.METRICS, *PLAN)}
+    figures = {name: _empty() for name in (*curves.METRICS, *curves.SCHEDULE)}
     for number, (group, label, runs, plan) in enumerate(zip(groups, labels, drawn, plans, strict=True)):
         if runs is not None:
             _draw_metrics(figures, number, label, curves.titles([group]), runs)
@@ -118,7 +116,7 @@ def _draw_plan(figures: dict[str, figure], number: int, label: str, columns: dic
     source = ColumnDataSource({name: values.astype(np.float32) for name, values in columns.items()})
     colour, dash = plots.stroke(number)
     stroke = {"line_color": colour, "line_dash": dash, "line_width": 2}
-    for name, title in PLAN.items():
+    for name, title in curves.SCHEDULE.items():
         if np.isfinite(columns[name]).any():
             line = figures[name].line("step", name, source=source, name=f"group{number}", **stroke)
             tips = [("group", _literal(label)), (title, f"@{name}{{0.0000}}"), *_CLOCK]

@@ -1,4 +1,4 @@
-"""Pictures that compare groups of runs, or classes."""
+"""Pictures that compare groups of runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sconv.plots.figures import stroke
+from sconv.plots import new_figure, stroke
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,11 +26,8 @@ class Line:
 
 def overlay(lines: Sequence[Line], x: Sequence[str], y: Sequence[str]) -> Figure:
     """A panel for each pair of `x` (columns) and `y` (rows), a line for each group, one legend below all."""
-    from matplotlib.figure import Figure
-
     legend = 0.25 * -(-len(lines) // _LEGEND_COLUMNS)
-    size = (4.2 * len(x) + 0.4, 2.6 * len(y) + 0.4 + legend)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(4.2 * len(x) + 0.4, 2.6 * len(y) + 0.4 + legend, "constrained")
     panels = figure.subplots(len(y), len(x), squeeze=False, sharex="col", sharey="row")
     for row, name in enumerate(y):
         for column, over in enumerate(x):
@@ -49,9 +46,7 @@ def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], title: 
 
     `title` of the axis says what is spent until what: "steps to the target test accuracy".
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 0.9 + 0.38 * len(groups)), layout="constrained")
+    figure = new_figure(7, 0.9 + 0.38 * len(groups), "constrained")
     axis = figure.subplots()
     for number, (_, costs) in enumerate(groups):
         reached = [cost for cost in costs if cost is not None]

@@ -1,11 +1,9 @@
-"""What is said about a handful of seeds: mean and deviation, time to a target, the factor between two groups.
-
-Imports no more of SciPy than its special functions: `scipy.stats` alone would take half of the time a table may.
-"""
+"""What is said about a handful of seeds: mean and deviation, time to a target, the speed-up of one group on another."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +14,7 @@ FEWEST = 3  # seeds in each group for a bootstrap interval: two can only be draw
 
 
 @dataclass(frozen=True)
-class Spread:
+class MeanStd:
     """A mean over `n` seeds; `std` has the divisor n - 1 and is None for one seed."""
 
     mean: float
@@ -25,7 +23,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Reach:
+class TimeToTarget:
     """What each seed spent until its target; None where it never reached it."""
 
     costs: tuple[float | None, ...]
@@ -40,8 +38,8 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class Factor:
-    """How many times sooner than the baseline; `value` is None where it cannot be said, `said` tells what to know.
+class Speedup:
+    """How many times sooner than the baseline; `value` is None where it cannot be said, `note` tells what to know.
 
     `low` and `high` bound it with 95 % confidence (None: no interval). `at_least`: all three are lower bounds.
     """
@@ -50,7 +48,7 @@ class Factor:
     low: float | None = None
     high: float | None = None
     at_least: bool = False
-    said: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,15 +59,15 @@ class Difference:
     low: float | None = None
     high: float | None = None
     p: float | None = None
-    said: str = ""
+    note: str = ""
 
 
-def spread(values: Sequence[float]) -> Spread | None:
+def mean_std(values: Sequence[float]) -> MeanStd | None:
     """Mean and standard deviation; None of nothing."""
     if not len(values):
         return None
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(float(np.mean(values)), std, len(values))
+    return MeanStd(float(np.mean(values)), std, len(values))
 
 
 def first_at_or_above(accuracies: np.ndarray, costs: np.ndarray, target: float) -> float | None:
@@ -82,30 +80,31 @@ def first_at_or_above(accuracies: np.ndarray, costs: np.ndarray, target: float) 
     return float(costs[above[0]]) if len(above) else None
 
 
-def factor(baseline: Reach, budgets: Sequence[float], group: Reach) -> Factor:
+def speedup(baseline: TimeToTarget, budgets: Sequence[float], group: TimeToTarget) -> Speedup:
     """Mean cost of the baseline over mean cost of the group, with a bootstrap 95 % interval over the seeds of both.
 
-    A seed of the group that never reached the target has no cost, so then there is no factor. A baseline seed that
-    never did counts with its whole budget (`budgets`, one a seed): it would have needed more, so the factor is a
-    lower bound.
+    A seed of the group that never reached the target has no cost, so then there is no speed-up. A baseline seed
+    that never did counts with its whole budget (`budgets`, one a seed): it would have needed more, so the speed-up is
+    a lower bound.
     """
     if not group.costs:
-        return Factor(None, said="no finished seeds")
+        return Speedup(None, note="no finished seeds")
     if group.never:
-        return Factor(None, said=f"{group.never} of {len(group.costs)} never reached it")
+        return Speedup(None, note=f"{group.never} of {len(group.costs)} never reached it")
     spent = [budget if cost is None else cost for cost, budget in zip(baseline.costs, budgets, strict=True)]
     value = float(np.mean(spent) / np.mean(group.reached))
-    said = [f"{baseline.never} of {len(spent)} baseline seeds never reached it"] if baseline.never else []
+    never = f"{baseline.never} of {len(spent)} baseline seeds never reached it" if baseline.never else ""
     low, high, why = _bootstrap_t(np.array(spent, float), np.array(group.reached, float))
-    return Factor(value, low, high, bool(baseline.never), "; ".join([*said, *([why] if why else [])]))
+    return Speedup(value, low, high, bool(baseline.never), "; ".join(filter(None, [never, why])))
 
 
 def _bootstrap_t(baseline: np.ndarray, group: np.ndarray) -> tuple[float | None, float | None, str]:
     """The studentized bootstrap of the logarithm of the ratio of two means (Efron and Tibshirani 1993, section 12.5).
 
-    It assumes seeds that are independent and nothing about their distribution. At five seeds the plain percentile
-    bootstrap holds the true factor in 85-89 % of its 95 % intervals; this one in 94-97 %.
+    It assumes seeds that are independent and nothing about their distribution.
     """
+    # Not scipy.stats.bootstrap, which has no studentized interval: at five seeds its percentile, basic and BCa
+    # intervals hold the true speed-up in 84-88 % of simulated comparisons, this one in 94-97 %.
     fewest = min(len(baseline), len(group))
     if fewest < FEWEST:
         return None, None, f"{fewest} seed{'s' if fewest > 1 else ''}: no interval (needs {FEWEST})"
@@ -137,16 +136,16 @@ def _log_ratio(baseline: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.
 
 def difference(group: Sequence[float], baseline: Sequence[float]) -> Difference:
     """The group's mean less the baseline's, with Welch's t-test (two-sided, unequal variances)."""
-    from scipy.special import stdtr, stdtrit
-
     mean = float(np.mean(group) - np.mean(baseline))
-    fewest = min(len(group), len(baseline))
-    if fewest < 2:
-        return Difference(mean, said="one seed: no test")
-    parts = [float(np.var(values, ddof=1)) / len(values) for values in (group, baseline)]
+    if min(len(group), len(baseline)) < 2:
+        return Difference(mean, note="one seed: no test")
     if np.ptp(group) == np.ptp(baseline) == 0:  # their variance may be a rounding above nought
-        return Difference(mean, said="every seed alike: no test")
-    error = math.sqrt(sum(parts))
-    freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(group) - 1) + parts[1] ** 2 / (len(baseline) - 1))
-    reach = float(stdtrit(freedom, 0.975)) * error
-    return Difference(mean, mean - reach, mean + reach, float(2 * stdtr(freedom, -abs(mean) / error)))
+        return Difference(mean, note="every seed alike: no test")
+    from scipy.stats import ttest_ind  # takes most of a second to import
+
+    with warnings.catch_warnings():
+        # Of seeds nearly alike it warns that their variance is rounding; the mean of the others decides then.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        test = ttest_ind(group, baseline, equal_var=False)
+    interval = test.confidence_interval(0.95)
+    return Difference(mean, float(interval.low), float(interval.high), float(test.pvalue))

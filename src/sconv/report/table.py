@@ -19,9 +19,9 @@ def show(comparison: Comparison, console: Console) -> None:
     rows = comparison.rows
     outcome = wording.filled(wording.OUTCOME, rows)
     console.print(_table("What each group ends at (mean ± std over seeds)", outcome, rows))
-    if any(row.reach for row in rows):
-        # The seconds' factor is in the files; on 80 columns the steps' must do.
-        columns = {name: cell for name, cell in wording.SPEED.items() if name != "factor (seconds)"}
+    if any(row.time_to_target for row in rows):
+        # The seconds' speed-up is in the files; on 80 columns the steps' must do.
+        columns = {name: cell for name, cell in wording.SPEED.items() if name != "speedup (seconds)"}
         split = monitored([row.group for row in rows])
         console.print(_table(f"To the target {split} accuracy", columns, rows))
     rivals = [row for row in rows if row.gain]

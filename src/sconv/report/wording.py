@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sconv.report.comparison import Row
 from sconv.report.groups import Group
-from sconv.report.statistics import Difference, Factor, Reach, Spread, spread
+from sconv.report.statistics import Difference, MeanStd, TimeToTarget, mean_std
 
 NOTHING = "-"
 
@@ -21,12 +21,12 @@ OUTCOME: dict[str, Callable[[Row], str]] = {
 }
 SPEED: dict[str, Callable[[Row], str]] = {
     "group": OUTCOME["group"],
-    "reached": lambda row: reached(row.reach.get("step")),
-    "steps": lambda row: cost(row.reach.get("step")),
-    "epochs": lambda row: cost(row.reach.get("epoch")),
-    "seconds": lambda row: cost(row.reach.get("seconds")),
-    "factor (steps)": lambda row: times(row, "step"),
-    "factor (seconds)": lambda row: times(row, "seconds"),
+    "reached": lambda row: reached(row.time_to_target.get("step")),
+    "steps": lambda row: cost(row.time_to_target.get("step")),
+    "epochs": lambda row: cost(row.time_to_target.get("epoch")),
+    "seconds": lambda row: cost(row.time_to_target.get("seconds")),
+    "speedup (steps)": lambda row: speedup(row, "step"),
+    "speedup (seconds)": lambda row: speedup(row, "seconds"),
 }
 GAIN: dict[str, Callable[[Row], str]] = {
     "group": OUTCOME["group"],
@@ -40,8 +40,8 @@ EVERYTHING: dict[str, Callable[[Row], str]] = {
     "runs": OUTCOME["runs"],
     "val acc %": OUTCOME["val acc %"],
     "test acc %": OUTCOME["test acc %"],
-    "factor (steps)": SPEED["factor (steps)"],
-    "factor (seconds)": SPEED["factor (seconds)"],
+    "speedup (steps)": SPEED["speedup (steps)"],
+    "speedup (seconds)": SPEED["speedup (seconds)"],
     "reached": SPEED["reached"],
     "steps to target": SPEED["steps"],
     "epochs to target": SPEED["epochs"],
@@ -61,51 +61,49 @@ def filled(columns: Mapping[str, Callable[[Row], str]], rows: Sequence[Row]) -> 
     return {name: cell for name, cell in columns.items() if held_out or name != "val acc %"}
 
 
-def percent(spread: Spread | None) -> str:
+def percent(values: MeanStd | None) -> str:
     """A share as a percentage: 91.23 ±0.21."""
-    if spread is None:
+    if values is None:
         return NOTHING
-    return f"{100 * spread.mean:.2f}" + ("" if spread.std is None else f" ±{100 * spread.std:.2f}")
+    return f"{100 * values.mean:.2f}" + ("" if values.std is None else f" ±{100 * values.std:.2f}")
 
 
-def amount(spread: Spread | None, deviation: bool = True) -> str:
+def amount(values: MeanStd | None, deviation: bool = True) -> str:
     """A cost with about three digits: 1,250 ±125, 12.3 ±0.4; no deviation where it is nought."""
-    if spread is None:
+    if values is None:
         return NOTHING
-    digits = 0 if spread.mean >= 100 or (_whole(spread.mean) and not spread.std) else 1 if spread.mean >= 1 else 3
-    text = f"{spread.mean:,.{digits}f}"
-    return f"{text} ±{spread.std:,.{digits}f}" if deviation and spread.std else text
+    digits = 0 if values.mean >= 100 or (_whole(values.mean) and not values.std) else 1 if values.mean >= 1 else 3
+    text = f"{values.mean:,.{digits}f}"
+    return f"{text} ±{values.std:,.{digits}f}" if deviation and values.std else text
 
 
-def cost(reach: Reach | None) -> str:
+def cost(time: TimeToTarget | None) -> str:
     """What those that reached the target spent until then; how many never did stands in the column `reached`."""
-    if reach is None or not reach.costs:
+    if time is None or not time.costs:
         return NOTHING
-    return amount(spread(reach.reached)) if reach.reached else "never"
+    return amount(mean_std(time.reached)) if time.reached else "never"
 
 
-def reached(reach: Reach | None) -> str:
+def reached(time: TimeToTarget | None) -> str:
     """How many seeds reached the target: 3 of 5."""
-    return f"{len(reach.reached)} of {len(reach.costs)}" if reach and reach.costs else NOTHING
+    return f"{len(time.reached)} of {len(time.costs)}" if time and time.costs else NOTHING
 
 
-def times(row: Row, unit: str) -> str:
-    """A factor and its interval: 3.60 [2.90, 4.40]; ≥ for a lower bound."""
-    return "1" if row.is_baseline else ratio(row.factors.get(unit))
-
-
-def ratio(factor: Factor | None) -> str:
-    """A factor and its interval: 2.31 [1.90, 2.80]; with ≥ where the baseline's own cost is a lower bound."""
-    if factor is None or factor.value is None:
+def speedup(row: Row, unit: str) -> str:
+    """A speed-up and its interval: 2.31 [1.90, 2.80]; with ≥ where the baseline's own cost is a lower bound."""
+    if row.is_baseline:
+        return "1"
+    found = row.speedups.get(unit)
+    if found is None or found.value is None:
         return NOTHING
-    interval = "" if factor.low is None else f" [{factor.low:.2f}, {factor.high:.2f}]"
-    return f"{'≥' if factor.at_least else ''}{factor.value:.2f}{interval}"
+    interval = "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
+    return f"{'≥' if found.at_least else ''}{found.value:.2f}{interval}"
 
 
 def points(difference: Difference | None) -> str:
     """The interval of a difference of accuracies in percentage points: [+0.80, +1.60]."""
     if difference is None or difference.low is None or difference.high is None:
-        return difference.said if difference else NOTHING
+        return difference.note if difference else NOTHING
     return f"[{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
 
 

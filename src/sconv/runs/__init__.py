@@ -10,11 +10,10 @@ lr_find.csv lr_find.json lr_find.png    the range test, where there was one; ran
 """
 
 from sconv.runs.claiming import DirectoryTakenError, check_free, claim
+from sconv.runs.files import SCHEDULE_COLUMNS, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.provenance import git_commit, versions
 from sconv.runs.reading import (
     EPOCH_COLUMNS,
-    SCHEDULE_COLUMNS,
-    STATUSES,
     STEP_COLUMNS,
     BrokenRun,
     Run,
@@ -23,13 +22,12 @@ from sconv.runs.reading import (
     find,
     killed,
     read,
-    read_facts,
-    read_schedule,
     read_steps,
     read_summary,
 )
 from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
-from sconv.runs.writing import RunWriter, note_error, write_schedule
+from sconv.runs.status import STATUSES, ExitCode
+from sconv.runs.writing import RunWriter
 
 __all__ = [
     "EPOCH_COLUMNS",
@@ -39,6 +37,7 @@ __all__ = [
     "STEP_COLUMNS",
     "BrokenRun",
     "DirectoryTakenError",
+    "ExitCode",
     "Run",
     "RunWriter",
     "accuracy",

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sconv import checks
-from sconv.runs.reading import alive, read_facts
+from sconv.runs.files import read_facts
+from sconv.runs.reading import alive
 
 _SETTINGS = ".hydra"
 _OF_A_RUN = frozenset({"summary.json", "steps.csv", "model.keras"})

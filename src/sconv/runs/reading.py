@@ -15,9 +15,8 @@ import numpy as np
 
 from sconv import checks
 from sconv.runs import results
+from sconv.runs.status import STATUSES
 
-STATUSES = ("running", "finished", "diverged", "interrupted", "failed")
-SCHEDULE_COLUMNS = ("step", "epoch", "phase", "learning_rate", "momentum")
 STEP_COLUMNS = ("step", "learning_rate", "momentum", "loss")
 EPOCH_COLUMNS = ("epoch", "step", "seconds", "loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -30,12 +29,6 @@ def read_summary(directory: Path) -> dict[str, Any]:
     if not older or not path.is_file():
         return summary
     return results.completed(summary, (_yaml(path).get("dataset") or {}).get("validation"))
-
-
-def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
-    """A JSON file of a run directory; None where it is not there."""
-    path = directory / name
-    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def killed(summary: Mapping[str, Any]) -> bool:
@@ -66,16 +59,6 @@ def _exists(pid: int) -> bool:
 def find(root: Path) -> list[Path]:
     """The run directories at or below `root`, in the order of their names."""
     return sorted(path.parent for path in root.rglob("summary.json"))
-
-
-def read_schedule(directory: Path) -> tuple[np.ndarray, np.ndarray | None, list[int]]:
-    """Learning rates, momenta and the last step of each phase, as `write_schedule` was told them."""
-    with open(directory / "schedule.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    rates = np.array([float(row["learning_rate"]) for row in rows])
-    momenta = np.array([float(row["momentum"]) for row in rows]) if rows[0]["momentum"] else None
-    phases = np.array([int(row["phase"]) for row in rows])
-    return rates, momenta, [*np.flatnonzero(np.diff(phases)).tolist(), len(rows) - 1]
 
 
 class BrokenRun(checks.UserError):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 import platform
 import struct
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from sconv import checks
-from sconv.runs.reading import EPOCH_COLUMNS, SCHEDULE_COLUMNS, STEP_COLUMNS, read_facts
+from sconv.runs.files import short, write_facts
+from sconv.runs.reading import EPOCH_COLUMNS, STEP_COLUMNS
 
 
 class RunWriter:
@@ -63,11 +63,11 @@ class RunWriter:
 
     def steps(self, first: int, rates: np.ndarray, momenta: np.ndarray | None, losses: np.ndarray) -> None:
         """Add the updates from number `first` on: learning rate, momentum (None: left alone) and loss of each."""
-        momentum_cells = [""] * len(rates) if momenta is None else [_short(value) for value in momenta]
+        momentum_cells = [""] * len(rates) if momenta is None else [short(value) for value in momenta]
         with open(self.directory / "steps.csv", "a", newline="") as file:
             rows = zip(rates, momentum_cells, losses, strict=True)
             csv.writer(file).writerows(
-                (first + number, _short(rate), momentum, _short(loss))
+                (first + number, short(rate), momentum, short(loss))
                 for number, (rate, momentum, loss) in enumerate(rows)
             )
         tags = {"learning_rate": rates, "momentum": momenta, "loss": losses}
@@ -82,7 +82,7 @@ class RunWriter:
         """Add one finished epoch (counted from 1) that ended after `step` updates; val_ metrics are of `monitored`."""
         values = {"epoch": epoch, "step": step, "seconds": round(seconds, 3), **metrics}
         with open(self.directory / "epochs.csv", "a", newline="") as file:
-            csv.writer(file).writerow([_short(values.get(column, "")) for column in EPOCH_COLUMNS])
+            csv.writer(file).writerow([short(values.get(column, "")) for column in EPOCH_COLUMNS])
         for name, evaluated in (("train", False), (monitored, True)):
             kept = {metric: value for metric, value in metrics.items() if metric.startswith("val_") == evaluated}
             tagged = {f"epoch_{metric.removeprefix('val_')}": value for metric, value in kept.items()}
@@ -99,11 +99,11 @@ class RunWriter:
         with open(self.directory / name, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(columns)
-            writer.writerows([_short(cell) for cell in row] for row in zip(*columns.values(), strict=True))
+            writer.writerows([short(cell) for cell in row] for row in zip(*columns.values(), strict=True))
 
     def facts(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a mapping as a JSON file, in one move."""
-        _write_facts(self.directory / name, values)
+        write_facts(self.directory / name, values)
 
     def picture(self, name: str, png: bytes) -> None:
         """Write a PNG image as `name`.png and show it in TensorBoard under that name."""
@@ -170,47 +170,3 @@ class RunWriter:
 
             self._events[name] = EventFileWriter(str(self.directory / name), max_queue_size=1000)
         return self._events[name]
-
-
-def note_error(directory: Path, said: str) -> None:
-    """Leave the one line that was said about a run's error in its summary, also where it ended before it had one."""
-    with contextlib.suppress(OSError):
-        summary = read_facts(directory, "summary.json") or {"status": "failed"}
-        _write_facts(directory / "summary.json", {**summary, "error": said})
-
-
-def _write_facts(path: Path, values: Mapping[str, Any]) -> None:
-    # JSON knows no NaN: what is not a number is null.
-    plain = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(plain, indent=2) + "\n")
-    os.replace(temporary, path)
-
-
-def write_schedule(
-    directory: Path, rates: np.ndarray, momenta: np.ndarray | None, knots: Sequence[int], steps_per_epoch: int
-) -> None:
-    """Write schedule.csv: of each update the learning rate, the momentum (None: left alone) and the phase, from 1."""
-    held = [""] * len(rates) if momenta is None else [_short(value) for value in momenta]
-    phases = np.searchsorted(knots, np.arange(len(rates))) + 1
-    with open(directory / "schedule.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(SCHEDULE_COLUMNS)
-        for step, (phase, rate, momentum) in enumerate(zip(phases, rates, held, strict=True)):
-            writer.writerow((step, _short(step / steps_per_epoch), phase, _short(rate), momentum))
-
-
-def _short(value: Any) -> Any:
-    """Nine digits: enough to give a float32 back exactly."""
-    return f"{value:.9g}" if isinstance(value, (float, np.floating)) else value
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's numbers as JSON knows them."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Iterable):
-        return list(value)
-    raise TypeError(f"cannot write {type(value).__name__} to summary.json")

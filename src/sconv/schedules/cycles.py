@@ -70,7 +70,7 @@ def sgdr(
     mult, same = checks.number("cycle_mult", cycle_mult, at_least=1), held(momentum)
     lengths = [mult**cycle for cycle in range(count)]
     phases = tuple(
-        Phase(length / sum(lengths), (peak, final), same, "cosine", open=cycle < count - 1)
+        Phase(length / sum(lengths), (peak, final), same, "cosine", endpoint=cycle == count - 1)
         for cycle, length in enumerate(lengths)
     )
     return Schedule(phases, "sgdr")

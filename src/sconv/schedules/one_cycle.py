@@ -77,7 +77,7 @@ def onecycle_smith(
     down, up = cycled(momentum)
     phases = (
         Phase(share, (start, peak), down),
-        Phase(share, (peak, 0.0), up, open=True),
+        Phase(share, (peak, 0.0), up, endpoint=False),
         Phase(1 - 2 * share, (final, final), None if down is None else (down[0], down[0])),
     )
     return Schedule(phases, "onecycle_smith")

@@ -37,7 +37,7 @@ class Phase:
     """A share `pct` of training over which lr and momentum go from their first value to their second.
 
     `momentum=None` leaves the optimizer's own momentum alone; `anneal` is a name in `SHAPES`, `power` the exponent of
-    those shapes that have one. An `open` phase stops one step short of its end, where the next one starts.
+    those shapes that have one. Without its `endpoint` a phase stops one step short of it, where the next one starts.
     """
 
     pct: float
@@ -45,13 +45,13 @@ class Phase:
     momentum: Pair | None = None
     anneal: str = "linear"
     power: float = 1.0
-    open: bool = False
+    endpoint: bool = True
 
     def __post_init__(self) -> None:
         checks.number("pct", self.pct, at_least=MIN_SHARE, at_most=1)
         checks.choice("anneal", self.anneal, SHAPES)
         checks.number("power", self.power, above=0)
-        checks.choice("open", self.open, (True, False))
+        checks.boolean("endpoint", self.endpoint)
         object.__setattr__(self, "lr", self._ends("lr", self.lr, at_least=0))
         if self.momentum is not None:
             object.__setattr__(self, "momentum", self._ends("momentum", self.momentum, at_least=0, below=1))
@@ -98,8 +98,8 @@ class Schedule:
             object.__setattr__(self, "phases", tuple(shares))
         if len({phase.momentum is None for phase in self.phases}) > 1:
             raise checks.SettingError(f"momentum: {self.name} sets it in some phases only, expected all or none")
-        if self.phases[-1].open:
-            raise checks.SettingError(f"open: got True in the last phase of {self.name}, expected False")
+        if not self.phases[-1].endpoint:
+            raise checks.SettingError(f"endpoint: got False in the last phase of {self.name}, expected True")
 
     @property
     def has_momentum(self) -> bool:
@@ -182,9 +182,9 @@ class Schedule:
             if last is not None and not joins:
                 start += 1
             values = phase.values((first, second), knot - start + 1)
-            pieces.append(values[int(joins) : len(values) - int(phase.open)])
-            # Where an open phase ends, nothing stands yet: the next one begins on that very step.
-            start, last = knot, None if phase.open else second
+            pieces.append(values[int(joins) : len(values) - int(not phase.endpoint)])
+            # Where an endpoint is left out, nothing stands yet: the next phase begins on that very step.
+            start, last = knot, second if phase.endpoint else None
         return np.concatenate(pieces)
 
 

@@ -14,7 +14,6 @@ from sconv.datasets import Dataset, Split
 
 if TYPE_CHECKING:
     import keras
-from sconv.datasets.building.check import _kind
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
     known_outputs = isinstance(model, keras.Sequential) or hasattr(model, "output_shape")  # no subclass tells its own
     if not isinstance(model, keras.Model) or not known_outputs:
         raise checks.SettingTypeError(
-            f"model: {source} returned {_kind(model)}, expected a Sequential or functional keras.Model"
+            f"model: {source} returned {checks.type_of(model)}, expected a Sequential or functional keras.Model"
         )
     inputs = dataset.train.images[:2] if isinstance(dataset.train, Split) else np.zeros((2, *dataset.input_shape))
     try:

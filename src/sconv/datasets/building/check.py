@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sconv import checks
 from sconv.datasets import Dataset, Split, Stream
 
-if TYPE_CHECKING:
-    pass
-
 
 def check_dataset(dataset: Any, source: str) -> None:
     """Raise an error that names `source` unless `dataset` keeps the contract."""
     if not isinstance(dataset, Dataset):
-        raise checks.SettingTypeError(f"dataset: {source} returned {_kind(dataset)}, expected a sconv.datasets.Dataset")
+        found = checks.type_of(dataset)
+        raise checks.SettingTypeError(f"dataset: {source} returned {found}, expected a sconv.datasets.Dataset")
     names = dataset.class_names
     if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
         raise checks.SettingTypeError(
@@ -26,25 +24,28 @@ def check_dataset(dataset: Any, source: str) -> None:
         raise checks.SettingError(f"dataset: {source} has {dataset.classes} class, expected at least two class_names")
     splits = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation}
     for part, split in splits.items():
-        where = f"dataset: {source}: {part}"
-        if isinstance(split, Split):
-            _check_arrays(split, dataset.classes, where)
-        elif not isinstance(split, Stream) and not (part == "validation" and split is None):
-            raise checks.SettingTypeError(f"{where}: got {_kind(split)}, expected a sconv.datasets.Split or Stream")
-        if split is not None and split.shape != dataset.input_shape:
-            raise checks.SettingError(
-                f"{where}: got inputs of {split.shape}, expected {dataset.input_shape} as in train"
-            )
-        kinds = [one.images.dtype for one in (dataset.train, split) if isinstance(one, Split)]
-        if len(set(kinds)) > 1:
-            raise checks.SettingError(f"{where}.images: got {kinds[1]}, expected {kinds[0]} as in train")
+        if part != "validation" or split is not None:
+            _check_split(split, dataset, f"dataset: {source}: {part}")
+
+
+def _check_split(split: Any, dataset: Dataset, where: str) -> None:
+    if isinstance(split, Split):
+        _check_arrays(split, dataset.classes, where)
+    elif not isinstance(split, Stream):
+        found = checks.type_of(split)
+        raise checks.SettingTypeError(f"{where}: got {found}, expected a sconv.datasets.Split or Stream")
+    if split.shape != dataset.input_shape:
+        raise checks.SettingError(f"{where}: got inputs of {split.shape}, expected {dataset.input_shape} as in train")
+    kinds = [one.images.dtype for one in (dataset.train, split) if isinstance(one, Split)]
+    if len(set(kinds)) > 1:
+        raise checks.SettingError(f"{where}.images: got {kinds[1]}, expected {kinds[0]} as in train")
 
 
 def _check_arrays(split: Split, classes: int, where: str) -> None:
     images, labels = split.images, split.labels
     for name, array in (("images", images), ("labels", labels)):
         if not isinstance(array, np.ndarray):
-            raise checks.SettingTypeError(f"{where}.{name}: got {_kind(array)}, expected a NumPy array")
+            raise checks.SettingTypeError(f"{where}.{name}: got {checks.type_of(array)}, expected a NumPy array")
     if images.dtype not in (np.uint8, np.float32) or images.ndim < 2:
         raise checks.SettingError(
             f"{where}.images: got {images.dtype} {images.shape}, expected uint8 or float32 [count, ...]"
@@ -58,7 +59,3 @@ def _check_arrays(split: Split, classes: int, where: str) -> None:
         )
     if images.dtype == np.float32 and not np.isfinite([images.min(), images.max()]).all():
         raise checks.SettingError(f"{where}.images: got values that are not finite, expected numbers")
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

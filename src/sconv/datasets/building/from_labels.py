@@ -33,32 +33,37 @@ def dataset(
     labels = {part: np.asarray(values).reshape(-1) for part, (_, values) in splits.items()}
     if "train" not in labels:
         raise checks.DataError(f"dataset {name}: no training images are left, only {', '.join(labels) or 'none'}")
-    known = np.unique(labels["train"])
-    if class_names is not None:
-        known = np.arange(len(class_names))
+    known = np.unique(labels["train"]) if class_names is None else np.arange(len(class_names))
     if len(known) < 2:
         raise checks.DataError(f"dataset {name}: got one class only ({_listed(known)}), expected at least two")
     arrays = {}
     for part, values in labels.items():
-        images, foreign = splits[part][0], np.setdiff1d(values, known)
-        if len(foreign) and bad_files == "skip":
-            rows = np.flatnonzero(np.isin(values, known))
-            log.warning(
-                "dataset %s: %d of %s left out, of classes that are not in train: %s",
-                *(name, len(values) - len(rows), part, _listed(foreign)),
-            )
-            images, values = images[rows], values[rows]
-        elif len(foreign):
-            out = "" if bad_files is None else "; mend the names, or set dataset.bad_files=skip"
-            raise checks.DataError(
-                f"dataset {name}: {part} has classes that are not in train: {_listed(foreign)}; "
-                f"expected {_listed(known)}{out}"
-            )
-        arrays[part] = Split(images, np.searchsorted(known, values).astype(np.int64))
+        images, kept = _of_known_classes(f"dataset {name}", part, splits[part][0], values, known, bad_files)
+        arrays[part] = Split(images, np.searchsorted(known, kept).astype(np.int64))
     if "test" not in arrays:
         arrays["train"], arrays["test"] = _held_out(name, arrays["train"], test_share)
     names = tuple(str(label) for label in (known if class_names is None else class_names))
     return Dataset(name, arrays["train"], arrays["test"], names, arrays.get("validation"))
+
+
+def _of_known_classes(
+    where: str, part: str, images: np.ndarray, labels: np.ndarray, known: np.ndarray, bad_files: str | None
+) -> Labelled:
+    """Images and labels of the classes that train has; others are an error, or left out with a warning."""
+    foreign = np.setdiff1d(labels, known)
+    if not len(foreign):
+        return images, labels
+    if bad_files != "skip":
+        out = "" if bad_files is None else "; mend the names, or set dataset.bad_files=skip"
+        raise checks.DataError(
+            f"{where}: {part} has classes that are not in train: {_listed(foreign)}; expected {_listed(known)}{out}"
+        )
+    rows = np.flatnonzero(np.isin(labels, known))
+    log.warning(
+        "%s: %d of %s left out, of classes that are not in train: %s",
+        *(where, len(labels) - len(rows), part, _listed(foreign)),
+    )
+    return images[rows], labels[rows]
 
 
 def height_and_width(size: Sequence[int]) -> tuple[int, int]:

@@ -62,7 +62,7 @@ def decode(
         _build(folder, source, root, files, sides, channels)
         images, notes = _read(folder)
     bad = {int(row): reason for row, reason in notes["bad"]}
-    _judge(source, [*((files[row], reason) for row, reason in bad.items()), *strays], bad_files)
+    _check_bad_files(source, [*((files[row], reason) for row, reason in bad.items()), *strays], bad_files)
     _tell_grey(source, int(notes["grey"]), len(images), channels)
     return Decoded(images, np.array([row for row in range(len(files)) if row not in bad], np.int64))
 
@@ -130,9 +130,8 @@ def _decode_all(
     ]
     # Processes: a small JPEG spends most of its time in Python, where threads wait for each other.
     jobs = 1 if len(tasks) < 3 else -1
-    done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(
-        tasks
-    )  # no batch to wait for at the end
+    # One task at a time: no batch to wait for at the end.
+    done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(tasks)
     bad: list[tuple[int, str]] = []
     grey = 0
     for found, greys in _with_bar(done, len(files)):
@@ -166,7 +165,7 @@ def _drop(file: Path, rows: Sequence[int]) -> None:
     os.replace(short, file)
 
 
-def _judge(source: str, bad: Sequence[tuple[str, str]], bad_files: str) -> None:
+def _check_bad_files(source: str, bad: Sequence[tuple[str, str]], bad_files: str) -> None:
     if not bad:
         return
     named = ", ".join(f"{file} ({reason})" for file, reason in bad[:SHOWN])

@@ -36,20 +36,9 @@ class TrainingStream:
         def key() -> tf.Tensor:
             return tf.stack([tf.constant(seed, tf.int64), self.epoch.read_value()])
 
-        def steps(_: tf.Tensor) -> tf.data.Dataset:
-            first = self.epoch.read_value() * self.steps_per_epoch
-            return tf.data.Dataset.range(first, first + self.steps_per_epoch)
-
         def whole(*batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             images, labels = pick(*batch)
             return images, labels if one_hot is None else tf.one_hot(labels, one_hot)
-
-        @tf.autograph.experimental.do_not_convert
-        def augmented(batch: Any, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # Folded, so that step 3 is not augmented with the numbers that shuffled epoch 3.
-            folded = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), step]), 1)
-            assert augment is not None
-            return augment(*whole(*batch if isinstance(batch, tuple) else (batch,)), folded)
 
         if isinstance(split, Stream):
             shuffled, pick = _shuffled_stream(split, batch_size, key)
@@ -59,9 +48,28 @@ class TrainingStream:
         if augment is None:
             batches = shuffled.map(whole)
         else:
-            batches = tf.data.Dataset.zip(shuffled, tf.data.Dataset.range(1).flat_map(steps)).map(augmented)
+            numbered = tf.data.Dataset.zip(shuffled, tf.data.Dataset.range(1).flat_map(self._steps))
+            batches = numbered.map(_augmented(whole, augment, seed))
         counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
         self.batches = counted.prefetch(tf.data.AUTOTUNE)
+
+    def _steps(self, _: tf.Tensor) -> tf.data.Dataset:
+        """The numbers of the epoch's steps, counted from the beginning of training."""
+        first = self.epoch.read_value() * self.steps_per_epoch
+        return tf.data.Dataset.range(first, first + self.steps_per_epoch)
+
+
+def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int) -> Callable[..., Any]:
+    """What makes an augmented batch of what `whole` makes a batch of, and of the step's number."""
+
+    @tf.autograph.experimental.do_not_convert
+    def augmented(batch: Any, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Folded, so that step 3 is not augmented with the numbers that shuffled epoch 3.
+        folded = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), step]), 1)
+        images, labels = whole(*batch if isinstance(batch, tuple) else (batch,))
+        return augment(images, labels, folded)
+
+    return augmented
 
 
 def evaluation_batches(split: Split | Stream, batch_size: int, one_hot: int | None = None) -> tf.data.Dataset:

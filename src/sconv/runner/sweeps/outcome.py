@@ -43,8 +43,8 @@ def outcome(directory: Path, console: Console) -> int:
     if ended - {"finished", "diverged"}:
         console.print(f"resume the same command with resume_sweep={_relative(directory)}", soft_wrap=True)
     if ended <= {"finished"}:
-        return 0
-    return 3 if ended <= {"finished", "diverged"} else 1
+        return runs.ExitCode.FINISHED
+    return runs.ExitCode.DIVERGED if ended <= {"finished", "diverged"} else runs.ExitCode.FAILED
 
 
 def summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sconv import checks
@@ -29,8 +28,7 @@ def build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> ker
     Raises SettingError, SettingTypeError, or what the builder raises.
     """
     given = {"input_shape": dataset.input_shape, "classes": dataset.classes}
-    targets.check_call("model", settings, given)
-    model = instantiate(settings, **given, _convert_="all")
+    model = targets.instantiate("model", settings, **given)
     check_model(model, dataset, loss, settings._target_)
     return model
 
@@ -44,11 +42,11 @@ def build(cfg: DictConfig, dataset: Dataset) -> tuple[Any, Any]:
 
     keras.utils.clear_session()  # lets go of the last model of this process
     keras.utils.set_random_seed(cfg.seed)
-    loss, augment = (instantiate(cfg[part], _convert_="all") for part in ("loss", "augment"))
+    loss, augment = (targets.instantiate(part, cfg[part]) for part in ("loss", "augment"))
     # Keras takes no whole number for a rate: lr_max=1 means 1.0.
     whole = {name: cfg.optimizer[name] for name in (*limits.RATES, "learning_rate") if name in cfg.optimizer}
     floats = {name: float(value) for name, value in whole.items() if type(value) is int}
-    optimizer = instantiate(cfg.optimizer, _convert_="all", **floats)
+    optimizer = targets.instantiate("optimizer", cfg.optimizer, **floats)
     for part, built, kind in (("loss", loss, keras.Loss), ("optimizer", optimizer, keras.Optimizer)):
         if not isinstance(built, kind):
             raise checks.SettingTypeError(

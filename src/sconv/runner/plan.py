@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
 from sconv.datasets import Dataset, updates
 from sconv.datasets.dataset import MOST_UPDATES
 from sconv.lr_finder import result
-from sconv.runner.config import data
+from sconv.runner.config import data, targets
 from sconv.runner.devices import quiet, setup
 from sconv.schedules import Schedule
 
@@ -50,7 +49,7 @@ def judge(cfg: DictConfig) -> tuple[Schedule, Dataset, int]:
 
 def build_schedule(cfg: DictConfig) -> Schedule:
     """The schedule, for an lr_max that is a number. Raises SettingError, or SettingTypeError where it is none."""
-    schedule = instantiate(cfg.schedule, _convert_="all")
+    schedule = targets.instantiate("schedule", cfg.schedule)
     if not isinstance(schedule, Schedule):
         kind, source = type(schedule).__name__, cfg.schedule._target_
         raise checks.SettingTypeError(f"schedule: {source} returned a {kind}, expected a sconv.schedules.Schedule")

@@ -6,7 +6,6 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
@@ -54,8 +53,7 @@ def _loaded(settings: str) -> Dataset:
     """What the loader returns for settings in YAML; kept, so that the jobs of a sweep load their data once."""
     kept = OmegaConf.create(settings)
     assert isinstance(kept, DictConfig)
-    targets.check_call("dataset", kept, {})
-    dataset = instantiate(kept, _convert_="all")
+    dataset = targets.instantiate("dataset", kept)
     check_dataset(dataset, kept._target_)
     return dataset
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.measure import Measurement
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from sconv import checks, plots
 from sconv.datasets import Dataset
+from sconv.runner.config import targets
 from sconv.runner.config.data import load_dataset
 from sconv.runner.config.trusted import trusted
 from sconv.runner.tasks.saved_model import class_names, load_model, probabilities, run_directory
@@ -53,7 +53,7 @@ class Evaluation:
 def evaluate(cfg: DictConfig) -> None:
     """task=evaluate: judge the model of `run` on that run's own test split, or on another `dataset=`."""
     directory = run_directory(cfg)
-    instantiate(cfg.device)
+    targets.instantiate("device", cfg.device)
     model = load_model(directory, cfg.target_whitelist)
     dataset = _dataset(cfg, directory)
     names = class_names(directory, model, dataset.class_names)

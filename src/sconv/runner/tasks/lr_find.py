@@ -13,7 +13,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -22,6 +21,7 @@ from sconv.datasets import Dataset
 from sconv.lr_finder import plot
 from sconv.lr_finder.result import RangeTest
 from sconv.runner import build, plan
+from sconv.runner.config import targets
 from sconv.schedules import Schedule
 from sconv.training import keras_internals
 
@@ -76,7 +76,7 @@ def begin(
             judge(cfg)
             plan.judge_range_test(cfg)
             schedule, dataset, _ = plan.judge(cfg)
-            run.record(device=instantiate(cfg.device))
+            run.record(device=targets.instantiate("device", cfg.device))
         yield indifferent(cfg), run, schedule, dataset
 
 

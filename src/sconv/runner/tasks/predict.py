@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import track
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from sconv import checks
 from sconv.datasets.building import image_decoding
+from sconv.runner.config import targets
 from sconv.runner.tasks.saved_model import class_names, load_model, probabilities, run_directory
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ SHOWN = 20  # rows on the terminal at most; the file has all
 def predict(cfg: DictConfig) -> None:
     """task=predict: classify the files that `images` names with the model of `run`, into predictions.csv."""
     directory, files = run_directory(cfg), _files(cfg.images)
-    instantiate(cfg.device)
+    targets.instantiate("device", cfg.device)
     model = load_model(directory, cfg.target_whitelist)
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):

@@ -12,7 +12,6 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -20,6 +19,7 @@ from sconv import runs
 from sconv.datasets import Dataset
 from sconv.lr_finder import smoothing
 from sconv.runner import build, plan
+from sconv.runner.config import targets
 from sconv.runner.sweeps import resume
 from sconv.runner.tasks import lr_find
 from sconv.runner.tasks.observers import Watch
@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> None:
         )
         with Console().status("starting"):
             schedule, dataset, steps = plan.judge(cfg)
-            device = instantiate(cfg.device)
+            device = targets.instantiate("device", cfg.device)
         monitored = runs.monitored(dataset.validation)
         run.record(
             device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored

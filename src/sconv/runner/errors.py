@@ -52,9 +52,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _unknown_setting(error: omega.ConfigKeyError | omega.ConfigAttributeError) -> str:
     full = str(error.full_key or error.key)
-    parent, dot, key = full.rpartition(".")
-    if parent == "hydra.runtime.choices":
-        return f"{key}: got nothing, expected one of its options"
+    _, dot, key = full.rpartition(".")
     names = [str(name) for name in error.parent_node or () if name != "hydra"]
     listed = f", expected one of {', '.join(names)}" + (f"; +{full}=... adds it" if dot else "")
     return f"{full}: there is no such setting{checks.nearest(key, names) or listed}"

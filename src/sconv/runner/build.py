@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sconv import checks
@@ -32,7 +31,7 @@ def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[kera
     with _precision(cfg.precision):
         model = _build_model(cfg.model, dataset, loss)
     depth = label_depth(model, loss)
-    augment = instantiate(cfg.augment, _convert_="all")
+    augment = targets.instantiate("augment", cfg.augment)
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
     optimizer = _build_optimizer(cfg, model, learning_rate)
     images, labels = next(iter(stream.batches))
@@ -59,7 +58,7 @@ def compute_dtypes(model: keras.Model) -> dict[str, int]:
 
 def _build(cfg: DictConfig, part: str, kind: type, **given: Any) -> Any:
     """What a part's function returns for its settings, if it is of that kind."""
-    built = instantiate(cfg[part], **given, _convert_="all")
+    built = targets.instantiate(part, cfg[part], **given)
     if not isinstance(built, kind):
         raise checks.SettingTypeError(
             f"{part}: {cfg[part]._target_} returned a {type(built).__name__}, expected a keras.{kind.__name__}"
@@ -70,8 +69,7 @@ def _build(cfg: DictConfig, part: str, kind: type, **given: Any) -> Any:
 def _build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> keras.Model:
     """Call `_target_` with `input_shape`, `classes` and the other settings, and check the model it returns."""
     given = {"input_shape": dataset.input_shape, "classes": dataset.classes}
-    targets.check_call("model", settings, given)
-    model = instantiate(settings, **given, _convert_="all")
+    model = targets.instantiate("model", settings, **given)
     check_model(model, dataset, loss, settings._target_)
     return model
 

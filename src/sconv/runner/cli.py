@@ -43,11 +43,19 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path=str(schema.CONF), config_name="config")(job)()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(errors.INTERRUPTED)
+        sys.exit(runs.ExitCode.INTERRUPTED)
+    except errors.Stop as stopped:
+        _tell(stopped.error, wants_trace)
+        raise
     except Exception as error:
-        if wants_trace:
-            traceback.print_exc()
-        sys.exit(errors.tell(error))
+        _tell(error, wants_trace)
+        sys.exit(errors.exit_code(error))
+
+
+def _tell(error: Exception, wants_trace: bool) -> None:
+    if wants_trace:
+        traceback.print_exception(error)
+    errors.tell(error)
 
 
 def job(cfg: DictConfig) -> None:
@@ -59,11 +67,12 @@ def job(cfg: DictConfig) -> None:
         error = _carry_out(this)
     if isinstance(error, runs.DirectoryTakenError) and this.in_sweep:
         raise error  # it has no directory to leave a status in: Hydra hands it on when all jobs have run
-    code = 0 if error is None else errors.tell(error, this.settings)
+    if error is not None and not this.in_sweep:
+        raise errors.Stop(error)
+    if error is not None:
+        errors.tell(error)
     if this.in_sweep:
         print(progress(this.directory, this.has_workers), end="", flush=True)
-    elif code:
-        sys.exit(code)
 
 
 def _carry_out(this: Job) -> Exception | None:
@@ -82,7 +91,7 @@ def _carry_out(this: Job) -> Exception | None:
         get_method(this.cfg.task._target_)(this)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)
-        runs.note_error(this.directory, errors.line(error, this.settings))
+        runs.note_error(this.directory, errors.line(error))
         return error
     return None
 

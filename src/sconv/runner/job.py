@@ -36,12 +36,6 @@ class Job:
         """The names of the settings that the command line gives."""
         return {override.lstrip("+~").partition("=")[0] for override in self.overrides}
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The configuration as plain values, not resolved."""
-        plain: Any = OmegaConf.to_container(self.cfg, resolve=False)
-        return plain
-
 
 def from_hydra(cfg: DictConfig) -> Job:
     """The job that Hydra is carrying out, without what replaced options left in its configuration."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
 from sconv.datasets import Dataset, updates
+from sconv.runner.config import targets
 from sconv.runner.config.data import load_dataset
 from sconv.runner.devices import setup
 from sconv.schedules import Schedule
@@ -50,7 +50,7 @@ def build_schedule(cfg: DictConfig) -> Schedule:
             f"lr_max: got {checks.AUTO}, which {cfg.schedule._target_} is not given, "
             "expected 'schedule.lr_max=${lr_max}'"
         )
-    schedule = instantiate(cfg.schedule, **given, _convert_="all")
+    schedule = targets.instantiate("schedule", cfg.schedule, **given)
     if not isinstance(schedule, Schedule):
         kind, source = type(schedule).__name__, cfg.schedule._target_
         raise checks.SettingTypeError(f"schedule: {source} returned a {kind}, expected a sconv.schedules.Schedule")

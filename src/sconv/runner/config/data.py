@@ -6,7 +6,6 @@ import functools
 import logging
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
@@ -51,8 +50,7 @@ def _load(settings: str) -> Dataset:
     """What the loader returns for settings in YAML."""
     kept = OmegaConf.create(settings)
     assert isinstance(kept, DictConfig)
-    targets.check_call("dataset", kept, {})
-    dataset = instantiate(kept, _convert_="all")
+    dataset = targets.instantiate("dataset", kept)
     check_dataset(dataset, kept._target_)
     return dataset
 

@@ -22,14 +22,14 @@ _OUTCOME = "sconv.runner.sweeps.outcome.outcome"
 class SweepCallback(Callback):
     """Refuses a sweep that cannot be carried out before its first job, and ends one with a table and its exit code.
 
-    An error of a callback Hydra only warns of: what ends the program is a SystemExit.
+    Hydra only warns of an error of a callback: what ends the program is a SystemExit.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
             self._directory = _checked_directory(config)
         except Exception as error:
-            sys.exit(errors.tell(error))
+            raise errors.Stop(error) from None
         self._outcome = get_method(OmegaConf.select(config, "task._outcome_", default=_OUTCOME))
         # Also where the sweep is cut short: by Ctrl-C, or by a worker process that dies.
         atexit.register(self._tell)

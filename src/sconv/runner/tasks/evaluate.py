@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.measure import Measurement
@@ -19,6 +18,7 @@ from rich.table import Table
 
 from sconv import checks, plots
 from sconv.datasets import Dataset
+from sconv.runner.config import targets
 from sconv.runner.config.data import load_dataset
 from sconv.runner.config.trusted import trusted
 from sconv.runner.job import Job
@@ -52,7 +52,7 @@ class Evaluation:
 def evaluate(job: Job) -> None:
     """Judge the model of `run` on that run's own test split, or on another `dataset=`."""
     cfg, directory = job.cfg, run_directory(job.cfg)
-    instantiate(cfg.device)
+    targets.instantiate("device", cfg.device)
     model = load_model(directory, cfg.target_whitelist)
     dataset = _dataset(job, directory)
     names = class_names(directory, model, dataset.class_names)

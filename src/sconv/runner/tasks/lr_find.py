@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -17,6 +16,7 @@ from sconv import runs
 from sconv.datasets import Dataset
 from sconv.lr_finder import plot
 from sconv.lr_finder.result import RangeTest
+from sconv.runner.config import targets
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.training import keras_internals
@@ -71,7 +71,7 @@ def begin(job: Job, check: Callable[[DictConfig], object] = lambda cfg: None) ->
         with Console().status("starting"):
             check(cfg)
             planned = plan(cfg, keep_data=job.in_sweep)
-            run.record(device=instantiate(cfg.device))
+            run.record(device=targets.instantiate("device", cfg.device))
         yield run, planned
 
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from hydra.utils import instantiate
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from sconv import checks
 from sconv.datasets.building import image_decoding
+from sconv.runner.config import targets
 from sconv.runner.job import Job
 from sconv.runner.tasks.saved_model import class_names, load_model, probabilities, run_directory
 
@@ -29,7 +29,7 @@ def predict(job: Job) -> None:
     """Classify the files that `images` names with the model of `run`, into predictions.csv."""
     cfg = job.cfg
     directory, files = run_directory(cfg), _files(cfg.images)
-    instantiate(cfg.device)
+    targets.instantiate("device", cfg.device)
     model = load_model(directory, cfg.target_whitelist)
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):

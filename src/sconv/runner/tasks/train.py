@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
 from sconv import runs
 from sconv.lr_finder import smoothing
+from sconv.runner.config import targets
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import fingerprint
@@ -45,7 +45,7 @@ def _prepared(job: Job, run: runs.RunWriter) -> Plan:
     run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
     with Console().status("starting"):
         planned = plan(cfg, keep_data=job.in_sweep)
-        device = instantiate(cfg.device)
+        device = targets.instantiate("device", cfg.device)
     dataset, monitored = planned.dataset, runs.monitored(planned.dataset.validation)
     run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored)
     if planned.lr_max is None:

@@ -25,7 +25,7 @@ _KINDS |= {str: "a text", str | None: "a text or null", float | None: "a number 
 
 
 class Stop(SystemExit):
-    """Ends the command with an error that is yet to be told: of others in a job or a callback Hydra has words of its own."""
+    """Ends the command with an error that is yet to be told: of any other Hydra has words of its own."""
 
     def __init__(self, error: Exception):
         super().__init__(int(exit_code(error)))

@@ -95,6 +95,14 @@ def test_no_circle_of_files():
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(files) > 60
 
 
+def test_the_page_on_the_house_has_every_room():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    told = set(re.findall(r"^\*\*(\w+)\*\* ", page, re.MULTILINE))
+    assert told == HOUSE.keys() - {"__main__"}
+    for path in re.findall(r"`([a-z_]+/[\w/]+\.py)`", page):
+        assert (PACKAGE / path).is_file() or (ROOT / path).is_file(), path
+
+
 def test_hydra_is_known_to_the_runner_alone():
     seeing = {room(path) for path in SOURCES if sees_config(path)}
     assert seeing == {"runner"}

@@ -89,7 +89,7 @@ LIGHT = [
     ("dataset=npz", "dataset.path", "nothing", "dataset.path=..."),
     ("dataset=npz dataset.path=nowhere.npz", "dataset npz", "nowhere.npz", "cannot read"),
     ("'epochs=${nonesuch}'", "epochs", "'nonesuch'", "not found"),
-    ("'schedule.momentum=${nonesuch}'", "schedule.momentum", "'nonesuch'", "not found"),
+    ("task=show 'schedule.momentum=${nonesuch}'", "schedule.momentum", "'nonesuch'", "not found"),
     ("dataset=synthetic 'dataset.noise=${oc.env:NONESUCH}'", "dataset.noise", "'NONESUCH'", "not found"),
     ("hydra.run.dir=/dev/null/x", "hydra.run.dir", "/dev/null/x", "a folder"),
     ("resume_sweep=nowhere", "resume_sweep", "'nowhere'", "-m"),

@@ -60,6 +60,7 @@ def command(arguments):
         main()
     except SystemExit as ended:
         return ended.code
+    return 0
 
 
 def last_sweep(argument):

@@ -47,6 +47,7 @@ def left(own, *overrides):
         with open_dict(cfg):
             del cfg["hydra"]
         leftovers.drop(cfg, hydra)
+        leftovers.check_knobs(cfg, overrides)
     return OmegaConf.to_container(cfg)
 
 

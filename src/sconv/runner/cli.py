@@ -116,6 +116,8 @@ def _check_arguments() -> None:
         flags = [flag for flag in parser._option_string_actions if flag.startswith("--")]
         hint = checks.nearest(rest[0], flags) if rest[0].startswith("-") else ", expected all name=value side by side"
         raise checks.SettingError(f"{rest[0]}: not understood{hint}; see --help")
+    if given.config_path or given.config_name:  # such as a run's own: without what conf/config.yaml says of Hydra
+        sys.argv.append("hydra.output_subdir=null")
     commands = [f"--{name}" for name in _COMMANDS if vars(given)[name]]
     if len(commands) > 1:
         raise checks.SettingError(f"{commands[0]}: got {' and '.join(commands)}, expected one of them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,16 +15,17 @@ def run_name(*, _root_: DictConfig) -> str:
 
     Functions of the user's own go by their names, in place of the option that they replace.
     """
-    choices = _root_.hydra.runtime.choices
-    if _root_.run is not None:
-        return folder([_root_.name or f"{choices.task}-{Path(_root_.run).name}"])
+    options: Any = OmegaConf.to_container(_root_.hydra.runtime.choices)
+    task = options.get("task")
     if _root_.name:
         return folder([_root_.name])
-    parts = [] if choices.task == "train" else [str(choices.task)]
+    if _root_.run is not None:
+        return folder([f"{task}-{Path(_root_.run).name}"])
+    parts = [] if task == "train" else [task]
     for group in ("schedule", "model", "dataset"):
         target = str(OmegaConf.select(_root_, f"{group}._target_"))
-        parts.append(str(choices[group]) if target.startswith("sconv.") else target)
-    return folder(["-".join(parts)])
+        parts.append(options.get(group) if target.startswith("sconv.") else target)
+    return folder(["-".join(map(str, parts))])
 
 
 def sweep_directory(resumed: str | None, new: str) -> str:

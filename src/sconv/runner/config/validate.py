@@ -14,6 +14,7 @@ from sconv.runner.config.schema import Config
 
 # What drives the learning rate: the schedule, whose own highest one it is.
 _DRIVEN = "${lr_max}"
+_GROUPS = ("task", "dataset", "augment", "model", "optimizer", "schedule", "device", "loss", "lr_find", "range_grid")
 
 
 def validate(cfg: DictConfig, in_sweep: bool) -> None:
@@ -22,17 +23,15 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
     if cfg.resume_sweep and not in_sweep:
         raise checks.SettingError(f"resume_sweep: got {cfg.resume_sweep!r} without -m, expected the sweep's command")
     settings: Any = OmegaConf.to_container(cfg, resolve=False)
-    for group, values in settings.items():
-        target = values.get("_target_", "none") if isinstance(values, dict) else "none"
-        if not isinstance(target, str) or not target:
-            raise checks.SettingTypeError(f"{group}._target_: got {checks.shown(target)}, expected a function's name")
-    for group in ("lr_find", "range_grid"):
-        if not isinstance(settings[group], dict):
-            raise checks.SettingTypeError(f"{group}: got {checks.shown(settings[group])}, expected {group}.<name>=...")
+    for group in _GROUPS:
+        _check_group(group, settings.get(group))
     limits.check(settings, limits.AT_THE_TOP)
     limits.check(settings["device"], limits.OF_DEVICES, "device.")
     limits.check(settings["lr_find"], limits.OF_RANGE_TESTS, "lr_find.")
-    RangeTestSettings(**cfg.lr_find)
+    try:
+        RangeTestSettings(**cfg.lr_find)
+    except checks.UserError as error:
+        raise type(error)(f"lr_find.{error}") from None
     limits.check(settings["loss"], limits.OF_LOSSES, "loss.")
     limits.check(settings["optimizer"], limits.OF_OPTIMIZERS, "optimizer.")
     rate = settings["optimizer"].get("learning_rate", _DRIVEN)
@@ -40,6 +39,17 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
         raise checks.SettingError(
             f"optimizer.learning_rate: got {checks.shown(rate)}, which the schedule overrides, expected lr_max=..."
         )
+
+
+def _check_group(group: str, settings: Any) -> None:
+    """Refuse what is no group of settings, and one whose function has no name."""
+    if settings in (None, "???"):
+        raise checks.SettingError(f"{group}: got nothing, expected {group}=<option>")
+    if not isinstance(settings, dict):
+        raise checks.SettingTypeError(f"{group}: got {checks.shown(settings)}, expected {group}.<name>=...")
+    target = settings.get("_target_", "none")
+    if not isinstance(target, str) or not target:
+        raise checks.SettingTypeError(f"{group}._target_: got {checks.shown(target)}, expected a function's name")
 
 
 def _refuse_unread(cfg: DictConfig) -> None:

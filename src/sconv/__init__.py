@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sconv.training.attach import detach as detach
     from sconv.training.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.training.callbacks import ScheduleCallback as ScheduleCallback
+    from sconv.training.checkpoint import Checkpoint as Checkpoint
     from sconv.training.parameter_groups import group_parameters as group_parameters
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     {
         "training.acceleration": ["accelerate", "decelerate"],
         "training.callbacks": ["OneCycleScheduler", "ScheduleCallback"],
+        "training.checkpoint": ["Checkpoint"],
         "fit": ["fit_one_cycle"],
         "lr_finder.finder": ["LRFinder", "lr_find"],
         "training.attach": ["attach", "detach"],

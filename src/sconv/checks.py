@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # What lr_max may be in place of a number: a range test finds it.
@@ -106,6 +106,13 @@ def choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         raise SettingError(f"{name}: got {shown(value)}, expected one of {', '.join(map(str, options))}")
     return value
+
+
+def same(settings: Mapping[str, Any], before: Mapping[str, Any], source: str) -> None:
+    """Raise an error about the first setting that is not what it was before, by the record of `source`."""
+    for name, value in settings.items():
+        if value != before.get(name):
+            raise SettingError(f"{name}: got {shown(value)}, expected {shown(before.get(name))} as in {source}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

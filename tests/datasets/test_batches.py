@@ -81,6 +81,21 @@ def test_augmentation_gets_a_key_of_its_own_for_each_step(make):
 
 
 @BOTH
+@pytest.mark.parametrize("augmented", [False, True])
+def test_the_rest_of_an_epoch_is_its_own_batches(make, augmented):
+    def remember(images, labels, key):
+        return tf.concat([tf.cast(images, tf.float32), tf.random.stateless_uniform(tf.shape(images), key)], 1), labels
+
+    stream = TrainingStream(make(), BATCH, 0, remember if augmented else None)
+    whole = epoch(stream, 1)
+    for first in range(4):
+        rest = [(images.numpy(), labels.numpy()) for images, labels in stream.rest(first)]
+        assert len(rest) == int(stream.rest(first).cardinality()) == 4 - first
+        for ours, theirs in zip(rest, whole[first:], strict=True):
+            assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+
+
+@BOTH
 def test_labels_as_vectors_where_they_are_wanted(make):
     ((_, labels), *_) = epoch(TrainingStream(make(), BATCH, 0, one_hot=3), 0)
     assert labels.shape == (BATCH, 3)

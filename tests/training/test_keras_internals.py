@@ -118,6 +118,76 @@ def test_batches_are_counted_beside_updates():
     )
 
 
+class Begun(keras.callbacks.Callback):
+    """What a running fit gives away, and what may be done to its first epoch."""
+
+    def __init__(self, batch=0, epoch=None):
+        super().__init__()
+        self.batch, self.epoch, self.seen = batch, epoch, []
+
+    def on_train_begin(self, logs=None):
+        self.iterator = keras_internals.epoch_iterator()
+        keras_internals.build_all(self.model, self.iterator)
+        self.metrics = len(self.model.metrics_variables)
+        self.repeats = keras_internals.repeats_itself(self.iterator)
+        keras_internals.begin_fit_at(self.model, self.epoch)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        keras_internals.begin_fit_at(self.model, None)
+        notes = (lambda: self.seen.append(("begin", epoch)), lambda: self.seen.append("between"))
+        keras_internals.watch_epoch(self.model, self.iterator, self.batch, *notes)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(batch)
+
+
+def test_a_fit_begins_in_the_middle():
+    told = f"keras {keras.__version__}: sconv.Checkpoint cannot go on in mid-epoch:"
+    assert keras_internals.epoch_iterator() is None
+    keras.utils.set_random_seed(0)
+    begun = Begun(batch=8, epoch=1)
+    model = build(keras.optimizers.SGD(0.01), metrics=["mae"])
+    fit(model, begun, epochs=2)
+    assert begun.iterator is not None, f"{told} `fit` has no local named epoch_iterator; see TensorFlowTrainer.fit"
+    assert begun.seen == [("begin", 1), 8, "between", 9, "between"], (
+        f"{told} see Trainer._initial_epoch and EpochIterator._enumerate_iterator (seen: {begun.seen})"
+    )
+    # The last two of ten batches, as a simulation makes them.
+    batches = sim.batches()[8:]
+    expected = sim.simulate(sim.sgd, (*(column[:2] for column in sim.plain(2, 0.01, 0.0)), batches))
+    assert sim.distance(model.get_weights(), expected) < sim.TOLERANCE, f"{told} it was fed other batches"
+    assert begun.metrics == len(model.metrics_variables) > 2, f"{told} Model._symbolic_build builds no metrics"
+    begun = Begun(batch=10)
+    history = model.fit(sim.X, sim.Y, batch_size=sim.BATCH, epochs=1, verbose=0, callbacks=[begun])
+    assert begun.seen == [("begin", 0)]
+    assert set(history.history) == {"loss", "mae"}, f"{told} see Trainer._get_metrics_result_or_logs"
+
+
+def test_whether_the_order_of_the_data_comes_again():
+    model = build(keras.optimizers.SGD(0.01))
+    data = tf.data.Dataset.from_tensor_slices((sim.X, sim.Y)).batch(sim.BATCH)
+    cases = [
+        (3, True, {"x": sim.X, "y": sim.Y, "shuffle": True}),
+        (None, False, {"x": sim.X, "y": sim.Y, "shuffle": True}),
+        (None, True, {"x": sim.X, "y": sim.Y, "shuffle": False}),
+        (3, False, {"x": sim.X, "y": sim.Y, "shuffle": False, "steps_per_epoch": 5}),
+        (3, False, {"x": data, "shuffle": False}),
+    ]
+    try:
+        for seed, repeats, options in cases:
+            tf.random.set_seed(seed)
+            assert keras_internals.global_seed() == seed
+            begun = Begun()
+            model.fit(**options, verbose=0, callbacks=[begun])
+            assert begun.repeats is repeats, (
+                f"keras {keras.__version__}: {options.keys()} with seed {seed}: sconv.Checkpoint misjudges which data "
+                "can be had again; see ArrayDataAdapter._shuffle and EpochIterator.steps_per_epoch"
+            )
+            assert keras_internals.dataset_of(begun.iterator) is data or options["x"] is not data
+    finally:
+        keras.utils.set_random_seed(0)
+
+
 def test_keras_seed_generator():
     keras.utils.set_random_seed(1)
     keras.random.normal((1,))
@@ -126,6 +196,10 @@ def test_keras_seed_generator():
         f"keras {keras.__version__} keeps its global seed generator elsewhere: a range test changes the training after "
         "it. See global_seed_generator() in keras/src/random/seed_generator.py"
     )
+    keras_internals.set_seed_generator(None)
+    keras_internals.make_seed_generator()
+    assert isinstance(keras_internals.seed_generator(), keras.random.SeedGenerator)
+    keras_internals.set_seed_generator(kept)
     state = kept.state.numpy()
     drawn = keras.random.normal((2,)).numpy()
     keras.random.normal((1,))

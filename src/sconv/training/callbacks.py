@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -100,6 +101,44 @@ class ScheduleCallback(keras.callbacks.Callback):
         self.lrs = self.attachment.learning_rates[rows]
         self.moms = None if self.attachment.momenta is None else self.attachment.momenta[rows]
         self.attachment.remove()
+
+    def state(self) -> dict[str, Any]:
+        """How far the schedule is, and every loss that was recorded, as plain values; what is recorded is written."""
+        self._recount()
+        if self._recorder is not None:
+            self._recorder.flush()
+        return {
+            "settings": self._settings(),
+            "position": self.attachment.position,
+            "first": self._first,
+            "batches": self._batches,
+            # With the one under way: of an update that has only some of its micro-batches.
+            "losses": self._trace.read(slice(0, self.attachment.position + 1)) if self._recorder else None,
+        }
+
+    def restore(self, state: Mapping[str, Any], source: str) -> None:
+        """Go on from a `state`, in a fit that has begun and whose optimizer counts as it did then.
+
+        Raises SettingError where it is the state of another schedule.
+        """
+        checks.same(self._settings(), state["settings"], source)
+        self._first, self._batches = state["first"], state["batches"]
+        self.attachment.begin_at(state["position"])
+        self._own_rate = self.attachment.own_learning_rate
+        if self.write is not None:
+            if state["losses"] is not None:
+                self._trace.resume(state["losses"])
+            self._recorder = StepRecorder(self.attachment, self._trace, self.write, self.every_seconds)
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same for a schedule to go on."""
+        rates = self.attachment.learning_rates
+        return {
+            "schedule": self.schedule.name,
+            "updates": len(rates),
+            "lr_max": float(rates.max()),
+            "phases": repr(self.schedule.phases),
+        }
 
     def plot(self) -> Any:
         """Draw the learning rate and momentum of the updates made; returns the matplotlib figure."""

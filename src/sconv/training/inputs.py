@@ -23,8 +23,7 @@ def check_compiled(model: Any) -> None:
 
 def feed(data: Any, batch_size: int | None = None) -> tuple[dict[str, Any], list[keras.callbacks.Callback]]:
     """The arguments of `fit` for any form of data, and the callbacks that keep it in step with the epochs."""
-    if isinstance(data, Dataset):
-        data = TrainingStream(data.train, checks.integer("batch_size", batch_size or 32, at_least=1), seed=0)
+    data = streamed(data, batch_size)
     if isinstance(data, TrainingStream):
         return {"x": data.batches, "shuffle": False}, [follow_epochs(data)]
     if isinstance(data, tf.data.Dataset):
@@ -35,6 +34,22 @@ def feed(data: Any, batch_size: int | None = None) -> tuple[dict[str, Any], list
     raise checks.SettingTypeError(
         f"data: got {type(data).__name__}, expected (x, y) arrays, a tf.data.Dataset or an sconv Dataset"
     )
+
+
+def streamed(data: Any, batch_size: int | None = None) -> Any:
+    """A `Dataset` as the stream of its training batches; any other form of data as it is."""
+    if not isinstance(data, Dataset):
+        return data
+    return TrainingStream(data.train, checks.integer("batch_size", batch_size or 32, at_least=1), seed=0)
+
+
+def sizes(data: Any, batch_size: int | None = None) -> dict[str, int]:
+    """What can be said of how many examples there are, and how many go into a batch."""
+    if isinstance(data, Dataset):
+        return {"examples": len(data.train), "batch_size": batch_size or 32}
+    if isinstance(data, (tuple, list)):
+        return {"examples": len(keras.tree.flatten(data)[0]), "batch_size": batch_size or 32}
+    return {}
 
 
 def follow_epochs(stream: TrainingStream) -> keras.callbacks.Callback:

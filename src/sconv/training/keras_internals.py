@@ -6,8 +6,11 @@ A new version may move any of them: `tests/test_keras_internals.py` then says wh
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 # TensorFlow is imported inside functions: the command line imports this module before it starts.
@@ -15,6 +18,11 @@ from typing import Any
 # Methods that an optimizer asks for on itself, so that one put on the instance takes their place.
 LEARNING_RATE = "_get_current_learning_rate"  # read by the public `learning_rate`, in a step and outside
 USES_WEIGHT_DECAY = "_use_weight_decay"  # whether a variable has decoupled weight decay
+
+# The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each.
+_ENUMERATE = "_enumerate_iterator"
+# What an epoch's logs are made with: of the metrics where the last execution told the same ones.
+_EPOCH_LOGS = "_get_metrics_result_or_logs"
 
 # Keras's own name for the generator that seeds what is given no seed; a constant there only since 3.13.
 _SEED_GENERATOR = "global_seed_generator"
@@ -37,6 +45,79 @@ def batches_seen(optimizer: Any) -> Any:
     return optimizer._iterations
 
 
+def epoch_iterator() -> Any:
+    """What the `fit` that called us iterates over its epochs with; None outside of one."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and "epoch_iterator" in frame.f_locals:
+            return frame.f_locals["epoch_iterator"]
+        frame = frame.f_back
+    return None
+
+
+def begin_fit_at(model: Any, epoch: int | None) -> None:
+    """Have the `fit` that is beginning begin at this epoch; None takes that back, for the next fit."""
+    model._initial_epoch = epoch
+
+
+def watch_epoch(
+    model: Any,
+    iterator: Any,
+    batch: int,
+    begin: Callable[[], None],
+    between: Callable[[], None],
+    rest: Any = None,
+) -> None:
+    """Have the next epoch begin at a batch.
+
+    `begin()` is called after all callbacks have begun the epoch and before the first step, `between()` after all have
+    seen the end of an execution and before any sees the next. `rest` is a dataset of the batches that are left; without
+    one those before are made and thrown away.
+    """
+    size, whole = iterator.steps_per_execution, getattr(iterator, _ENUMERATE)
+
+    def enumerate_rest() -> Iterator[Any]:
+        del vars(iterator)[_ENUMERATE]
+        executions, ended = whole(), True
+        for first, _, batches in itertools.islice(executions, -(-batch // size)):
+            for _ in range(min(size, batch - first) if rest is None else 0):
+                next(batches)
+        begin()
+        own = None if rest is None else iter(rest)
+        for first, last, batches in executions:
+            ended = False
+            yield first, last, batches if own is None else own
+            between()
+        if ended:
+            vars(model)[_EPOCH_LOGS] = epoch_logs
+
+    def epoch_logs(logs: Any) -> Any:
+        del vars(model)[_EPOCH_LOGS]
+        return model.get_metrics_result()  # there was no execution to tell
+
+    vars(iterator)[_ENUMERATE] = enumerate_rest
+
+
+def dataset_of(iterator: Any) -> Any:
+    """The dataset that is iterated over, as Keras made it of what `fit` was given."""
+    return iterator._distributed_dataset
+
+
+def repeats_itself(iterator: Any) -> bool:
+    """Whether an epoch's batches can be had again: those of arrays, in order or in one that a seed decides."""
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+    adapter = iterator.data_adapter
+    ordered = isinstance(adapter, ArrayDataAdapter) and (not adapter._shuffle or global_seed() is not None)
+    # With a length of its own an epoch begins where the last one left off.
+    return ordered and iterator.steps_per_epoch is None
+
+
+def build_all(model: Any, iterator: Any) -> None:
+    """Make the variables of model, metrics and optimizer now, which a first step would."""
+    model._symbolic_build(data_batch=iterator._distributed_dataset.element_spec)
+
+
 def seed_generator() -> Any:
     """Keras's global seed generator; None where nothing has drawn from it yet."""
     from keras.src.backend.common import global_state
@@ -49,6 +130,21 @@ def set_seed_generator(generator: Any) -> None:
     from keras.src.backend.common import global_state
 
     global_state.set_global_attribute(_SEED_GENERATOR, generator)
+
+
+def make_seed_generator() -> None:
+    """Have Keras make its global seed generator, as the first thing that draws from it does."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    global_seed_generator()
+
+
+def global_seed() -> int | None:
+    """What `tf.random.set_seed` was called with; None before."""
+    from tensorflow.python.eager import context
+
+    seed = context.global_seed()
+    return None if seed is None else int(seed)
 
 
 def operation_seeds() -> random.Random | None:

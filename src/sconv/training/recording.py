@@ -73,6 +73,11 @@ class Trace:
         """The losses of these updates."""
         return self._losses[rows].numpy()
 
+    def resume(self, losses: np.ndarray) -> None:
+        """Go on after these losses, as `read` gave them from the first on."""
+        room = len(self._attachment.learning_rates) + 1 - len(losses)
+        self._losses.assign(np.concatenate([losses, np.zeros(max(room, 0), np.float32)]))
+
     @tf.autograph.experimental.do_not_convert
     def _compute_loss(self, *args: Any, **kwargs: Any) -> Any:
         loss = self._own_compute_loss(*args, **kwargs)

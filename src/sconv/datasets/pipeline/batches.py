@@ -44,19 +44,29 @@ class TrainingStream:
             shuffled, pick = _shuffled_stream(split, batch_size, key)
         else:
             shuffled, pick = _shuffled_split(split, batch_size, key)
-        # One `map` for all there is to do: each costs tens of microseconds a batch.
-        if augment is None:
-            batches = shuffled.map(whole)
-        else:
-            numbered = tf.data.Dataset.zip(shuffled, tf.data.Dataset.range(1).flat_map(self._steps))
-            batches = numbered.map(_augmented(whole, augment, seed))
-        counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch))
-        self.batches = counted.prefetch(tf.data.AUTOTUNE)
 
-    def _steps(self, _: tf.Tensor) -> tf.data.Dataset:
-        """The numbers of the epoch's steps, counted from the beginning of training."""
-        first = self.epoch.read_value() * self.steps_per_epoch
-        return tf.data.Dataset.range(first, first + self.steps_per_epoch)
+        def from_batch(first: int) -> tf.data.Dataset:
+            numbers = tf.data.Dataset.range(first, first + 1)
+            # One `map` for all there is to do: each costs tens of microseconds a batch.
+            if augment is None:
+                batches = shuffled(numbers).map(whole)
+            else:
+                numbered = tf.data.Dataset.zip(shuffled(numbers), numbers.flat_map(self._steps))
+                batches = numbered.map(_augmented(whole, augment, seed))
+            counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
+            return counted.prefetch(tf.data.AUTOTUNE)
+
+        self._from_batch = from_batch
+        self.batches = from_batch(0)
+
+    def rest(self, first: int) -> tf.data.Dataset:
+        """The batches of an epoch from its batch `first` on, the same ones; those before are not made."""
+        return self._from_batch(first)
+
+    def _steps(self, first: tf.Tensor) -> tf.data.Dataset:
+        """The numbers of the epoch's steps from its step `first` on, counted from the beginning of training."""
+        begin = self.epoch.read_value() * self.steps_per_epoch
+        return tf.data.Dataset.range(begin + first, begin + self.steps_per_epoch)
 
 
 def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int) -> Callable[..., Any]:
@@ -75,7 +85,8 @@ def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int) -> C
 def evaluation_batches(split: Split | Stream, batch_size: int, one_hot: int | None = None) -> tf.data.Dataset:
     """The batches of a split in order, for evaluation; a number for `one_hot` makes the labels vectors."""
     if isinstance(split, Stream):
-        batches = _decoded(split.examples(), split, batch_size)
+        count = tf.data.experimental.assert_cardinality(math.ceil(len(split) / batch_size))
+        batches = _decoded(split.examples(), split, batch_size).apply(count)
     else:
         batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size)
     if one_hot is not None:
@@ -85,35 +96,35 @@ def evaluation_batches(split: Split | Stream, batch_size: int, one_hot: int | No
 
 def _shuffled_split(
     split: Split, batch_size: int, key: Callable[[], tf.Tensor]
-) -> tuple[tf.data.Dataset, Callable[..., Any]]:
-    """Batches of row numbers, and what makes images and labels of them."""
+) -> tuple[Callable[[tf.data.Dataset], tf.data.Dataset], Callable[..., Any]]:
+    """What makes batches of row numbers of the number of the first one, and images and labels of those."""
     images, labels, count = tf.constant(split.images), tf.constant(split.labels), len(split)
 
-    def order(_: tf.Tensor) -> tf.data.Dataset:
+    def order(first: tf.Tensor) -> tf.data.Dataset:
         shuffled = tf.random.experimental.stateless_shuffle(tf.range(count), seed=key())
-        return tf.data.Dataset.from_tensor_slices(shuffled).batch(batch_size)
+        return tf.data.Dataset.from_tensor_slices(shuffled[first * batch_size :]).batch(batch_size)
 
-    return tf.data.Dataset.range(1).flat_map(order), lambda rows: (tf.gather(images, rows), tf.gather(labels, rows))
+    return lambda numbers: numbers.flat_map(order), lambda rows: (tf.gather(images, rows), tf.gather(labels, rows))
 
 
 def _shuffled_stream(
     stream: Stream, batch_size: int, key: Callable[[], tf.Tensor]
-) -> tuple[tf.data.Dataset, Callable[..., Any]]:
-    """Batches of images and labels, and what leaves them as they are."""
+) -> tuple[Callable[[tf.data.Dataset], tf.data.Dataset], Callable[..., Any]]:
+    """What makes batches of images and labels of the number of the first one, and what leaves them as they are."""
     buffer = min(stream.shuffle_buffer, stream.count)
 
-    def order(_: tf.Tensor) -> tf.data.Dataset:
+    def order(first: tf.Tensor) -> tf.data.Dataset:
         # The graph's own seed in place of the process's: a shuffle is made of two, and compares ours with 0 otherwise.
         tf.compat.v1.set_random_seed(1)
         seed = tf.random.stateless_uniform([], key(), minval=None, maxval=None, dtype=tf.int64)
-        return stream.examples().shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+        shuffled = stream.examples().shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+        return shuffled.skip(first * batch_size)
 
-    return _decoded(tf.data.Dataset.range(1).flat_map(order), stream, batch_size), lambda *batch: batch
+    return lambda numbers: _decoded(numbers.flat_map(order), stream, batch_size), lambda *batch: batch
 
 
 def _decoded(examples: tf.data.Dataset, stream: Stream, batch_size: int) -> tf.data.Dataset:
     def decode(raw: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.ensure_shape(stream.decode(raw), stream.shape), tf.cast(label, tf.int64)
 
-    decoded = examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
-    return decoded.apply(tf.data.experimental.assert_cardinality(math.ceil(len(stream) / batch_size)))
+    return examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)

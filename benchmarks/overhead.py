@@ -25,7 +25,7 @@ with quiet.quiet_start():
 from sconv.datasets import Split
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.models import lenet5, mlp
-from sconv.runner.tasks.observers import Clock
+from sconv.runner.tasks.observers import StepTimer
 from sconv.runner.tasks.progress_bar import ProgressBar
 from sconv.schedules import onecycle_fastai
 from sconv.training.callbacks import OneCycleScheduler, ScheduleCallback
@@ -73,7 +73,7 @@ def ways(kind: str, split: Split, directory: Path) -> dict[str, harness.Way]:
         if not runner:
             data = {"x": split.images, "y": split.labels, "batch_size": BATCH}
             return lambda: model.fit(**data, verbose=0, callbacks=[driver])
-        callbacks = [driver, Clock(), ProgressBar(Console(file=open(directory / "bar", "w")))]  # noqa: SIM115
+        callbacks = [driver, StepTimer(), ProgressBar(Console(file=open(directory / "bar", "w")))]  # noqa: SIM115
         return lambda: model.fit(stream.batches, verbose=0, shuffle=False, callbacks=callbacks)
 
     return {

@@ -98,7 +98,7 @@ def test_full_error_on_request(command):
     ran = command(*arguments, HYDRA_FULL_ERROR="1")
     assert ran.returncode == 2
     assert ran.stderr.startswith("Traceback")
-    assert "training.py" in ran.stderr
+    assert "validate.py" in ran.stderr
     assert "batch_size: got 0" in ran.stderr.splitlines()[-1]
 
 

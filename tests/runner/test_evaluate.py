@@ -200,6 +200,7 @@ def test_the_table_fits_the_terminal(capsys, monkeypatch, tmp_path):
     dataset = synthetic.load(SHAPE, classes=10, train_size=20, test_size=20)
     confusion = np.diag([100] * 9 + [0])
     confusion[0, 1] = 7
+    monkeypatch.chdir(tmp_path)
     for width, whole in (("80", False), ("140", True)):
         monkeypatch.setenv("COLUMNS", width)
         _tell(Evaluation(0.5, confusion), dataset, names, tmp_path)

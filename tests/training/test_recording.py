@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sconv import runs, schedules
-from sconv.runner.tasks.observers import Clock
+from sconv.runner.tasks.observers import StepTimer
 from sconv.training.callbacks import ScheduleCallback
 from sconv.training.recording import Diverged
 
@@ -215,7 +215,7 @@ def test_diverged_in_evaluation():
 
 def test_clock_keeps_compiling_apart():
     x, y = data(10)
-    clock = Clock()
+    clock = StepTimer()
     driver = ScheduleCallback(POLICY)
     linear().fit(x, y, epochs=2, batch_size=BATCH, verbose=0, validation_data=(x, y), callbacks=[driver, clock])
     assert clock.evaluation > 0

@@ -58,21 +58,27 @@ def _tell(error: Exception, wants_trace: bool) -> None:
     errors.tell(error)
 
 
-def job(cfg: DictConfig) -> None:
-    """Carry out one task; in a sweep, one that fails leaves its status behind and lets the rest go on."""
+def job(cfg: DictConfig) -> int:
+    """Carry out one task; in a sweep, one that fails leaves its status behind and lets the rest go on.
+
+    Returns the exit code of a job of a sweep that has no directory to leave a status in, else 0.
+    """
     _log_what_is_said()
     this = from_hydra(cfg)
     # What several processes say at once is a muddle: of those in workers only the last line is shown.
     with contextlib.redirect_stdout(io.StringIO()) if this.has_workers else contextlib.nullcontext():
         error = _carry_out(this)
-    if isinstance(error, runs.DirectoryTakenError) and this.in_sweep:
-        raise error  # it has no directory to leave a status in: Hydra hands it on when all jobs have run
     if error is not None and not this.in_sweep:
         raise errors.Stop(error)
     if error is not None:
         errors.tell(error)
+    if isinstance(error, runs.DirectoryTakenError):
+        if this.has_workers:
+            raise error  # through Hydra, which hands it on when all jobs have run
+        return errors.exit_code(error)
     if this.in_sweep:
         print(progress(this.directory, this.has_workers), end="", flush=True)
+    return 0
 
 
 def _carry_out(this: Job) -> Exception | None:

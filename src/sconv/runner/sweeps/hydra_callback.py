@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +26,9 @@ class SweepCallback(Callback):
     Hydra only warns of an error of a callback: what ends the program is a SystemExit.
     """
 
+    def __init__(self) -> None:
+        self._code = 0
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
             self._directory = _checked_directory(config)
@@ -34,9 +38,12 @@ class SweepCallback(Callback):
         # Also where the sweep is cut short: by Ctrl-C, or by a worker process that dies.
         atexit.register(self._tell)
 
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        self._code = max(self._code, job_return.return_value or 0)
+
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         atexit.unregister(self._tell)
-        if code := self._tell():
+        if code := max(self._code, self._tell()):
             sys.exit(code)
 
     def _tell(self) -> int:

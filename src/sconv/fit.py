@@ -11,6 +11,7 @@ from sconv import checks
 from sconv.datasets import Split
 from sconv.lr_finder.finder import lr_find
 from sconv.schedules import Schedule, onecycle_fastai
+from sconv.training import acceleration
 from sconv.training.attach import own_momentum
 from sconv.training.callbacks import ScheduleCallback
 from sconv.training.inputs import check_compiled, feed
@@ -27,6 +28,7 @@ def fit_one_cycle(
     validation_data: Any = None,
     schedule: Schedule | Callable[[float], Schedule] | None = None,
     range_test: Mapping[str, Any] | None = None,
+    accelerate: bool = True,
     **fit: Any,
 ) -> keras.callbacks.History:
     """Train a compiled model under the 1cycle policy; returns Keras's History.
@@ -34,9 +36,15 @@ def fit_one_cycle(
     `data` as for `lr_find`; `validation_data` as for `fit`, or a split of a `Dataset`. `lr_max="auto"` runs the range
     test first, with the momentum that the policy has at its peak. `schedule` is a policy, a function from lr_max to a
     Schedule (`sconv.schedules.onecycle`; default: onecycle_fastai), or a finished Schedule, which brings its own
-    lr_max. `range_test` holds settings of `lr_find`, such as {"max_steps": 200}. Everything else goes to `fit`.
+    lr_max. `range_test` holds settings of `lr_find`, such as {"max_steps": 200}. `accelerate` does what
+    `sconv.accelerate` does, for good; False leaves the model as it is. Everything else goes to `fit`.
     """
     check_compiled(model)
+    if checks.boolean("accelerate", accelerate):
+        done = acceleration.accelerate(model)
+        # What XLA compiles runs the stock layers.
+        if done and not model.jit_compile and fit.get("verbose", "auto"):
+            print(done)
     policy = onecycle_fastai if schedule is None else schedule
     if isinstance(policy, Schedule):
         if lr_max != checks.AUTO:

@@ -369,6 +369,26 @@ def test_a_batch_without_images_is_taken_as_by_the_stock_layer(training):
     np.testing.assert_array_equal(*averages)
 
 
+def test_images_of_any_size_and_a_batch_that_is_left_over():
+    weights = []
+    for act in (sconv.decelerate, sconv.accelerate):
+        keras.utils.set_random_seed(0)
+        model = of(
+            BatchNormalization(momentum=0.5),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1),
+            shape=(None, None, 2),
+        )
+        act(model)
+        model.compile("sgd", "mse", jit_compile=False)
+        for size in (1, 3, 6):
+            images = np.random.default_rng(size).normal(size=(5, size, size + 1, 2)).astype(np.float32)
+            model.fit(images, images.sum((1, 2))[:, :1], batch_size=4, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for ours, stock in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, stock, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("execute", ["fit", "evaluate", "predict"])
 def test_no_trace_outlives_a_change(execute, calls):
     model = network()

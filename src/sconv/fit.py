@@ -13,6 +13,7 @@ from sconv.datasets import Split
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.lr_finder.finder import lr_find
 from sconv.schedules import Schedule, onecycle_fastai
+from sconv.training import acceleration
 from sconv.training.attach import own_momentum
 from sconv.training.callbacks import ScheduleCallback
 from sconv.training.checkpoint import Checkpoint
@@ -31,6 +32,7 @@ def fit_one_cycle(
     schedule: Schedule | Callable[[float], Schedule] | None = None,
     range_test: Mapping[str, Any] | None = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    accelerate: bool = True,
     **fit: Any,
 ) -> keras.callbacks.History:
     """Train a compiled model under the 1cycle policy; returns Keras's History.
@@ -40,9 +42,15 @@ def fit_one_cycle(
     Schedule (`sconv.schedules.onecycle`; default: onecycle_fastai), or a finished Schedule, which brings its own
     lr_max. `range_test` holds settings of `lr_find`, such as {"max_steps": 200}. `checkpoint` is a directory (or a
     `Checkpoint`, for its settings): killed and called again the same way, the training goes on from there to the same
-    last bit, and no range test is run again. Everything else goes to `fit`.
+    last bit, and no range test is run again. `accelerate` does what `sconv.accelerate` does, for good; False leaves the
+    model as it is. Everything else goes to `fit`.
     """
     check_compiled(model)
+    if checks.boolean("accelerate", accelerate):
+        done = acceleration.accelerate(model)
+        # What XLA compiles runs the stock layers.
+        if done and not model.jit_compile and fit.get("verbose", "auto"):
+            print(done)
     batch_size = fit.get("batch_size")
     keeper = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
     planned, peak = _planned(model, data, lr_max, schedule, range_test, keeper, fit)

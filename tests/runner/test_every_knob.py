@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import keras
 import numpy as np
@@ -92,6 +93,7 @@ KNOBS = {
     "batch_size": Knob("16"),
     "seed": Knob("1"),
     "precision": Knob("mixed_bfloat16"),
+    "accelerate": Knob("false", "fused", (f"model._target_={HERE}.normalised",)),
     "steps_per_execution": Knob("5", "steps_per_execution", ("steps_per_execution=2",)),
     "name": Knob("mine", "directory"),
     "resume_sweep": Knob("{runs}", "sweep"),
@@ -111,6 +113,11 @@ def other_data(**settings):
 
 def logits(input_shape, classes, **settings):
     layers = [keras.layers.Flatten(), keras.layers.Rescaling(1 / 255), keras.layers.Dense(classes)]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def normalised(input_shape, classes, **settings):
+    layers = [keras.layers.BatchNormalization(), linear(input_shape, classes)]
     return keras.Sequential([keras.Input(input_shape), *layers])
 
 
@@ -183,8 +190,16 @@ def look(compose, train, runs):
         said = subprocess.run([sys.executable, "-c", THREADS, json.dumps(settings)], capture_output=True, check=True)
         return int(said.stdout)
 
+    def fused(*overrides):
+        with mock.patch.object(
+            tf.compat.v1.nn, "fused_batch_norm", wraps=tf.compat.v1.nn.fused_batch_norm
+        ) as operation:
+            train(*overrides)
+        return operation.called
+
     seen = {
         "training": training,
+        "fused": fused,
         "range_test": range_test,
         "range_grid": lambda *overrides: column(train(*GRID, *overrides) / "range_grid.csv", "loss"),
         "files": lambda *overrides: {path.name for path in train(*overrides).glob("*.*")},

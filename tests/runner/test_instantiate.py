@@ -108,10 +108,10 @@ def test_a_model_that_keras_would_not_load_again_is_told(caplog):
         inner = keras.Sequential([keras.Input((4, 4, 1)), layer])
         made = keras.Sequential([inner, model()])
         caplog.clear()
-        model_contract.check_model(made, dataset(*[Split(IMAGES + 255, LABELS)] * 2), LOSS, "my.build")
+        model_contract.note_weaknesses(made, "my.build")
         assert f"model: my.build has {said}, which Keras does not load again" in caplog.text
         caplog.clear()
-    model_contract.check_model(model(), dataset(*[Split(IMAGES + 255, LABELS)] * 2), LOSS, "my.build")
+    model_contract.note_weaknesses(model(), "my.build")
     assert caplog.text == ""
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import itertools
 import json
+import types
 
 import keras
 import numpy as np
 import pytest
 
 from conftest import TINY
+from sconv import runs
+from sconv.runner.config import data
+from sconv.runner.devices import precision as precisions
 
 # Of the one hidden layer of TINY's network; the layer that gives the probabilities is in float32 under each of them.
 COMPUTES_IN = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 # So short a test on so little data has little to tell.
 pytestmark = pytest.mark.filterwarnings("ignore:lr_find")
 RANGE_TEST = ("lr_find.start_lr=1e-3", "lr_find.max_steps=40")
+LONGER = ("lr_find.start_lr=1e-3", "lr_find.end_lr=1e3", "lr_find.max_steps=60")
 TASKS = {
     "train": ("steps.csv",),
     "lr_find": ("lr_find.csv", "task=lr_find", *RANGE_TEST),
@@ -59,13 +66,18 @@ def test_every_loss_is_rounded_as_it_says(train, task):
 
 def half(input_shape, classes, **_):
     """A network whose layers have a mind of their own."""
-    layers = [keras.layers.Flatten(), keras.layers.Dense(classes, activation="softmax", dtype="bfloat16")]
-    return keras.Sequential([keras.Input(input_shape), *layers])
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    head = keras.layers.Dense(classes, activation="softmax", dtype="bfloat16")
+    return keras.Sequential([keras.Input(input_shape), *layers, head])
 
 
-def test_a_network_that_decides_for_itself_is_told_as_it_is(train):
-    directory = train("precision=float32", "model._target_=test_precision.half")
+@pytest.mark.filterwarnings("ignore:lr_find")
+@pytest.mark.parametrize("found", [(), ("lr_max=auto", *LONGER), ("task=lr_find", *LONGER)])
+def test_a_network_that_decides_for_itself_is_told_as_it_is(train, caplog, found):
+    directory = train("precision=float32", "model._target_=test_precision.half", *found)
     assert summary_of(directory)["compute_dtypes"] == {"bfloat16": 1}
+    told = "model: test_precision.half gives its outputs in bfloat16"
+    assert [record.message.startswith(told) for record in caplog.records].count(True) == 1
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -101,3 +113,108 @@ def test_no_job_of_a_sweep_leaves_it_to_the_next(command, tmp_path):
     assert ran.returncode == 0, ran.stderr
     directories = sorted(path.parent for path in tmp_path.rglob("model.keras"))
     assert [policies(directory)[0] for directory in directories] == ["mixed_bfloat16", "float32"]
+
+
+# --- precision=auto ------------------------------------------------------------------------------------------------
+
+FLAGS = {"has it": "flags : fpu avx512_bf16 sse", "has it not": "flags : fpu avx512f sse"}
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """machine(flags, ratio): a processor, and the time of a step in bfloat16 on it as a share of that in float32."""
+
+    def put(flags, ratio=None):
+        (tmp_path / "cpuinfo").write_text(FLAGS[flags])
+        monkeypatch.setattr(precisions, "_CPUINFO", tmp_path / "cpuinfo")
+        turns = itertools.cycle([1.0, ratio])
+
+        def seconds(step):
+            step()  # which draws random numbers and moves weights, of the trial's own
+            return next(turns)
+
+        monkeypatch.setattr(precisions, "_seconds", seconds)
+
+    return put
+
+
+@pytest.mark.filterwarnings("ignore:lr_find")
+@pytest.mark.parametrize(
+    ("ratio", "chosen", "more"),
+    [(0.8, "mixed_bfloat16", ()), (0.99, "float32", ("lr_max=auto", *LONGER)), (1.5, "float32", ())],
+)
+def test_auto_is_the_faster_one_and_trains_as_if_it_had_been_given(train, machine, capsys, ratio, chosen, more):
+    machine("has it", ratio)
+    drawing = ("model.dropout=0.5", "augment=flip", *more)
+    ours, given = train("precision=auto", *drawing), train(f"precision={chosen}", *drawing)
+    assert (ours / "steps.csv").read_bytes() == (given / "steps.csv").read_bytes()
+    assert policies(ours) == [chosen, "float32"]
+    because = f"a step in bfloat16 takes {ratio:.2f} of the time"
+    told = summary_of(ours)["precision"]
+    assert (told["chosen"], told["because"]) == (chosen, because)
+    assert f"precision      {chosen} ({because})\n" in capsys.readouterr().out
+    assert summary_of(given)["precision"] == {"chosen": chosen, "because": "asked for"}
+
+
+def no_half(input_shape, classes, **_):
+    if keras.config.dtype_policy().name != "float32":
+        raise ValueError("I count\nin whole numbers")
+    return half(input_shape, classes)
+
+
+@pytest.mark.parametrize(
+    ("flags", "model", "because"),
+    [
+        ("has it not", "half", "this processor has no bfloat16"),
+        ("has it", "no_half", "bfloat16 fails: "),
+    ],
+)
+def test_auto_is_float32_where_bfloat16_cannot_be(train, machine, flags, model, because):
+    machine(flags)
+    told = summary_of(train("precision=auto", f"model._target_=test_precision.{model}"))["precision"]
+    assert told["chosen"] == "float32"
+    assert told["because"].startswith(because)
+    assert "\n" not in told["because"]
+
+
+def test_the_trial_is_of_bfloat16_against_float32_and_one_disturbed_round_does_not_count(train, monkeypatch):
+    """By a clock of our own: a step takes 4 s in float32 and 3 s in the other, once an hour."""
+    now, hour = [0.0], iter([3600.0])
+    monkeypatch.setattr(precisions, "_lacking", lambda: None)
+    monkeypatch.setattr(precisions, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def steps(cfg, dataset, precision):
+        def step():
+            now[0] += 4.0 if precision == "float32" else next(hour, 3.0)
+
+        return step
+
+    monkeypatch.setattr(precisions, "_step", steps)
+    assert summary_of(train("precision=auto"))["precision"]["because"] == "a step in bfloat16 takes 0.75 of the time"
+
+
+def test_the_jobs_of_a_sweep_train_alike(job, machine, tmp_path):
+    """With another seed or rate, what was found holds; for another network it is found anew."""
+    machine("has it", 0.5)
+    found = []
+    for number, overrides in enumerate([("seed=0",), ("seed=1", "lr_max=0.3"), ("model.hidden=[8]",)]):
+        this = job(*TINY, "precision=auto", *overrides, directory=tmp_path / str(number))
+        with runs.RunWriter(this.directory) as run:
+            settled = precisions.settle(
+                dataclasses.replace(this, in_sweep=True), run, data.load_dataset(this.cfg.dataset)
+            )
+        found.append(settled.cfg.precision)
+        machine("has it", 2.0)
+    assert found == ["mixed_bfloat16", "mixed_bfloat16", "float32"]
+
+
+@pytest.mark.filterwarnings("ignore:lr_find")
+def test_bfloat16_that_is_emulated_is_told_once(train, machine, caplog):
+    for flags, expected in (("has it", []), ("has it not", [SLOW])):
+        machine(flags)
+        caplog.clear()
+        train("precision=mixed_bfloat16", "lr_max=auto", *LONGER)
+        assert [record.message for record in caplog.records if record.message.startswith("precision")] == expected
+
+
+SLOW = "precision: got mixed_bfloat16, which will be slow: this processor has no bfloat16"

@@ -369,6 +369,26 @@ def test_a_batch_without_images_is_taken_as_by_the_stock_layer(training):
     np.testing.assert_array_equal(*averages)
 
 
+def test_images_of_any_size_and_a_batch_that_is_left_over():
+    weights = []
+    for act in (sconv.decelerate, sconv.accelerate):
+        keras.utils.set_random_seed(0)
+        model = of(
+            BatchNormalization(momentum=0.5),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1),
+            shape=(None, None, 2),
+        )
+        act(model)
+        model.compile("sgd", "mse", jit_compile=False)
+        for size in (1, 3, 6):
+            images = np.random.default_rng(size).normal(size=(5, size, size + 1, 2)).astype(np.float32)
+            model.fit(images, images.sum((1, 2))[:, :1], batch_size=4, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for ours, stock in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, stock, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("execute", ["fit", "evaluate", "predict"])
 def test_no_trace_outlives_a_change(execute, calls):
     model = network()
@@ -387,6 +407,29 @@ def test_no_trace_outlives_a_change(execute, calls):
         calls.clear()
         act(model)  # once more, which changes nothing: the trace stays
         run()
+        assert not calls
+
+
+def changed_through(model, part):
+    """A model whose change is to reach another's: itself, a part of it, or one that shares a part with it."""
+    inner = model.get_layer("inner")
+    return {"itself": model, "a part": inner, "what shares a part": of(inner, shape=(4, 4, 3))}[part]
+
+
+@pytest.mark.parametrize("part", ["itself", "a part", "what shares a part"])
+def test_no_trace_with_a_schedule_outlives_a_change(part, calls):
+    model = network()
+    x, y = np.ones((12, 4, 4, 3), np.float32), np.zeros(12)
+    model.compile(keras.optimizers.SGD(momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    other = changed_through(model, part)
+    changed = {"fused"} if part == "itself" else {"fused", "stock"}
+    for act, expected in ((sconv.decelerate, {"stock"}), (sconv.accelerate, changed), (sconv.decelerate, {"stock"})):
+        act(other)
+        calls.clear()
+        model.fit(x, y, batch_size=4, verbose=0, callbacks=[sconv.OneCycleScheduler(0.1)])
+        assert set(calls) == expected
+        calls.clear()  # nothing changes: the trace stays
+        model.fit(x, y, batch_size=4, verbose=0, callbacks=[sconv.OneCycleScheduler(0.1)])
         assert not calls
 
 
@@ -462,6 +505,28 @@ def test_two_models_that_share_a_layer():
     assert (traced(one), traced(other)) == (1, 1)
     sconv.decelerate(other)
     assert (traced(one), traced(other)) == (0, 0)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fit_one_cycle_accelerates_unless_told_not_to(calls, capsys, jit_compile):
+    model = network()
+    data = np.ones((96, 4, 4, 3), np.float32), np.zeros(96)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(momentum=0.9), loss, jit_compile=jit_compile)
+    line = "accelerate: 4 normalisations fused\n"
+    for chosen, kind, said in (
+        ({"accelerate": False}, "stock", ""),
+        ({"verbose": 2}, "fused", line),
+        ({}, "fused", ""),
+    ):
+        calls.clear()
+        sconv.fit_one_cycle(model, data, 1, 0.1, **{"verbose": 0, **chosen})
+        kind, said = ("stock", "") if jit_compile else (kind, said)
+        assert set(calls) <= {kind}
+        assert (line in capsys.readouterr().out) == bool(said)
+    assert len(acceleration.fused_layers(model)) == 4
+    with pytest.raises(TypeError, match=r"^accelerate: got 'yes', expected true or false$"):
+        sconv.fit_one_cycle(model, data, 1, 0.1, accelerate="yes")
 
 
 def test_frozen_after_it_was_accelerated(calls):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 from omegaconf import DictConfig
 
-from sconv import checks
+from sconv import checks, runs
 from sconv.datasets import Dataset
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.runner.config import limits, targets
+from sconv.training.acceleration import accelerate
 from sconv.training.execution import steps_per_execution
-from sconv.training.model_contract import check_model, label_depth
+from sconv.training.model_contract import check_model, label_depth, note_weaknesses
 from sconv.training.parameter_groups import group_parameters
+
+log = logging.getLogger(__name__)
 
 
 def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[keras.Model, TrainingStream]:
@@ -30,6 +34,8 @@ def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[kera
     loss = _build(cfg, "loss", keras.Loss)
     with _precision(cfg.precision):
         model = _build_model(cfg.model, dataset, loss)
+    if cfg.accelerate:
+        accelerate(model)
     depth = label_depth(model, loss)
     augment = targets.instantiate("augment", cfg.augment)
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
@@ -43,6 +49,17 @@ def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[kera
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
     _make_variables(model, images, labels)
     return model, stream
+
+
+def record_model(run: runs.RunWriter, cfg: DictConfig, model: keras.Model) -> None:
+    """Put what `build` made into the summary; of the first model of a run, also say it, and what is weak in it."""
+    # On a GPU Keras has XLA compile the step, which runs the stock layers: it fuses them by itself.
+    fused = accelerate(model) if cfg.accelerate and not model.jit_compile else None
+    if "compute_dtypes" not in run.summary:
+        note_weaknesses(model, cfg.model._target_)
+        if fused is not None:
+            log.info("%s", fused)
+    run.record(compute_dtypes=compute_dtypes(model), accelerated=fused.outcome if fused else None)
 
 
 def compute_dtypes(model: keras.Model) -> dict[str, int]:

@@ -37,13 +37,21 @@ class Acceleration:
     left_alone: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        return f"accelerate: {self.outcome}"
+
+    def __bool__(self) -> bool:
+        return self.fused + self.unbuilt > 0
+
+    @property
+    def outcome(self) -> str:
+        """What the line says, without the name of what did it."""
         told = (
             (self.fused, f"{self.fused} normalisation{'s' if self.fused > 1 else ''} fused"),
             (self.unbuilt, f"{self.unbuilt} to be fused once built, if of 4 axes"),
         )
         done = [text for count, text in told if count] or ["nothing to fuse"]
         left = [f"{count} left alone ({reason})" for reason, count in self.left_alone.items()]
-        return f"accelerate: {', '.join(done + left)}"
+        return ", ".join(done + left)
 
 
 def accelerate(model: keras.Model) -> Acceleration:

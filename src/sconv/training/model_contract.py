@@ -63,7 +63,6 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
     wanted = (len(inputs), dataset.classes)
     if outputs.shape != wanted and not (dataset.classes == 2 and outputs.shape == (len(inputs), 1)):
         raise checks.SettingError(f"model: {source} gives {outputs.shape} for {len(inputs)} inputs, expected {wanted}")
-    _note_what_cannot_be_loaded(model, source)
     known = (keras.losses.CategoricalCrossentropy, keras.losses.SparseCategoricalCrossentropy)
     probabilities = (outputs >= 0).all() and np.allclose(outputs.sum(axis=-1), 1, atol=0.02)
     if isinstance(loss, known) and not loss.from_logits and np.isfinite(outputs).all() and not probabilities:
@@ -71,6 +70,18 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
             f"model: {source} gives no probabilities (a row sums to {outputs[0].sum():.3g}): end it in a softmax, or "
             f"set loss.from_logits=true"
         )
+
+
+def note_weaknesses(model: keras.Model, source: str) -> None:
+    """Warn of what the model may do, but ought not: probabilities of 16 bits, and layers that are not loaded again."""
+    for output in model.outputs:
+        if output.dtype in ("bfloat16", "float16"):
+            log.warning(
+                "model: %s gives its outputs in %s, which is too coarse for a loss: give its last layer "
+                "dtype='float32'",
+                *(source, output.dtype),
+            )
+    _note_what_cannot_be_loaded(model, source)
 
 
 def _note_what_cannot_be_loaded(model: keras.Model, source: str) -> None:

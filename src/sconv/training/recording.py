@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sconv.training import keras_internals
+from sconv.training.acceleration import fused_layers
 from sconv.training.attach import Attachment
 
 WriteSteps = Callable[[int, np.ndarray, "np.ndarray | None", np.ndarray], None]
@@ -39,6 +40,7 @@ class Trace:
     def __init__(self, model: keras.Model, attachment: Attachment, recording: bool):
         self._model, self._attachment, self._records = model, attachment, recording
         self._plain, model.train_function = model.train_function, None
+        self._fused = fused_layers(model)
         model.make_train_function()
         self._own = model.train_function
         with tf.init_scope():
@@ -46,8 +48,11 @@ class Trace:
             self._losses = tf.Variable(np.zeros(1, np.float32), shape=(None,), trainable=False)
 
     def serves(self, model: keras.Model, recording: bool) -> bool:
-        """Whether it is of the model as it is compiled now, and records where that is asked."""
-        return self._plain is model.train_function and (self._records or not recording)
+        """Whether it is of the model as it is compiled and computed now, and records where that is asked."""
+        as_compiled = self._plain is model.train_function
+        # Of a part of the model, or of layers it shares, `accelerate` leaves the model's own functions as they are.
+        as_computed = self._fused == fused_layers(model)
+        return as_compiled and as_computed and (self._records or not recording)
 
     def put_on(self) -> None:
         """Have the model train in it, and where it records, with room for the losses of the whole schedule."""

@@ -35,13 +35,14 @@ OF_OPTIMIZERS: dict[str, Check] = {
     "ns_steps": partial(checks.integer, at_least=1),
 }
 OF_LOSSES: dict[str, Check] = {"label_smoothing": _share, "from_logits": checks.boolean}
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", checks.AUTO)
 AT_THE_TOP: dict[str, Check] = {
     "lr_max": lambda name, value: None if value == checks.AUTO else checks.lr_max(value),
     "epochs": partial(checks.integer, at_least=1),
     "batch_size": partial(checks.integer, at_least=1),
     "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
     "precision": partial(checks.choice, allowed=PRECISIONS),
+    "accelerate": checks.boolean,
     "steps_per_execution": lambda name, value: value == checks.AUTO or checks.integer(name, value, at_least=1),
     "weight_decay": _or_null(_not_negative),
     "l2": _or_null(_not_negative),

@@ -46,6 +46,7 @@ class Config:
     batch_size: int = MISSING
     seed: int = MISSING
     precision: str = MISSING
+    accelerate: bool = True
     steps_per_execution: Any = MISSING
     name: str | None = None
     resume_sweep: str | None = None

@@ -53,7 +53,7 @@ def evaluate(job: Job) -> None:
     """Judge the model of `run` on that run's own test split, or on another `dataset=`."""
     cfg, directory = job.cfg, run_directory(job.cfg)
     targets.instantiate("device", cfg.device)
-    model = load_model(directory, cfg.target_whitelist)
+    model = load_model(cfg, directory)
     dataset = _dataset(job, directory)
     names = class_names(directory, model, dataset.class_names)
     result = _evaluated(model, dataset, names)

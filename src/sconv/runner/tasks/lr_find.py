@@ -17,6 +17,7 @@ from sconv.datasets import Dataset
 from sconv.lr_finder import plot
 from sconv.lr_finder.result import RangeTest
 from sconv.runner.config import targets
+from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.training import keras_internals
@@ -29,7 +30,7 @@ _ANY = 1.0
 
 def lr_find(job: Job) -> None:
     """Run the range test and leave its curve, its suggestions and its picture in a run directory."""
-    with begin(job) as (run, planned):
+    with begin(job) as (job, run, planned):
         test = carry_out(job.cfg, run, planned.dataset, planned.schedule.peak_momentum)
         _keep(run, job.cfg, planned, test)
         console = Console(highlight=False, soft_wrap=True)
@@ -63,8 +64,10 @@ def find_lr_max(job: Job, run: runs.RunWriter, planned: Plan) -> float:
 
 
 @contextlib.contextmanager
-def begin(job: Job, check: Callable[[DictConfig], object] = lambda cfg: None) -> Iterator[tuple[runs.RunWriter, Plan]]:
-    """The run of a task that only tests: everything checked, also by `check`, and the device set up."""
+def begin(
+    job: Job, check: Callable[[DictConfig], object] = lambda cfg: None
+) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
+    """The run of a task that only tests: all checked, also by `check`, the device set up, the precision found."""
     cfg = job.cfg
     with runs.RunWriter(job.directory) as run:
         run.record(task=job.choices["task"], seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
@@ -72,18 +75,18 @@ def begin(job: Job, check: Callable[[DictConfig], object] = lambda cfg: None) ->
             check(cfg)
             planned = plan(cfg, keep_data=job.in_sweep)
             run.record(device=targets.instantiate("device", cfg.device))
-        yield run, planned
+        yield precision.settle(job, run, planned.dataset), run, planned
 
 
 @keras_internals.forgetting_gradients()
 def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: float | None) -> RangeTest:
     """One range test on a fresh model; an optimizer built without momentum has none to hold."""
     from sconv.lr_finder import finder
-    from sconv.runner.build import build, compute_dtypes
+    from sconv.runner.build import build, record_model
     from sconv.training.attach import own_momentum
 
     model, stream = build(cfg, dataset, _ANY)
-    run.record(compute_dtypes=compute_dtypes(model))
+    record_model(run, cfg, model)
     held = momentum if own_momentum(model.optimizer)[1] else None
     with Console().status("learning-rate range test"):
         return finder.lr_find(model, stream, momentum=held, **cfg.lr_find)

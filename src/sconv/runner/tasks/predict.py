@@ -30,7 +30,7 @@ def predict(job: Job) -> None:
     cfg = job.cfg
     directory, files = run_directory(cfg), _files(cfg.images)
     targets.instantiate("device", cfg.device)
-    model = load_model(directory, cfg.target_whitelist)
+    model = load_model(cfg, directory)
     shape = tuple(model.input_shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise checks.SettingError(f"run: its model takes inputs of {shape}, expected images [height, width, 1 or 3]")

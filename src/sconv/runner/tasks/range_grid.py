@@ -23,7 +23,7 @@ def range_grid(job: Job) -> None:
 
     Source: Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), section 4.4.
     """
-    with lr_find.begin(job, check=points) as (run, planned):
+    with lr_find.begin(job, check=points) as (job, run, planned):
         console = Console(highlight=False, soft_wrap=True)
         tests: dict[str, RangeTest] = {}
         grid = points(job.cfg, planned.schedule.peak_momentum)

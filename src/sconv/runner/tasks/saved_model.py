@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import textwrap
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from sconv.runner.config.trusted import matches
 
 # Keras is imported inside functions: what can be refused without TensorFlow is refused before it starts.
 
+log = logging.getLogger(__name__)
+
 
 def run_directory(cfg: DictConfig) -> Path:
     """The directory `run` names, if a model was saved there."""
@@ -31,12 +34,13 @@ def run_directory(cfg: DictConfig) -> Path:
     return directory
 
 
-def load_model(directory: Path, allowed: Sequence[str] = ()) -> Any:
+def load_model(cfg: DictConfig, directory: Path) -> Any:
     """The model of a run, compiled as it was trained; by Keras's own loader, in its safe mode.
 
     Layers of a user's own are known to Keras once their module is imported: that of the run's `model._target_` is,
-    where it matches one of the `allowed` patterns.
+    where it matches one of the patterns of `target_whitelist`.
     """
+    allowed = cfg.target_whitelist
     path = directory / "model.keras"
     if not zipfile.is_zipfile(path):
         raise checks.DataError(f"run: {path} is broken: it is no whole .keras file")
@@ -46,7 +50,7 @@ def load_model(directory: Path, allowed: Sequence[str] = ()) -> Any:
     if builder and matches(builder, allowed):
         targets.function("model", builder)
     try:
-        return keras.saving.load_model(path)
+        model = keras.saving.load_model(path)
     except Exception as error:  # Keras raises many kinds
         first: BaseException = error
         while cause := first.__cause__ or first.__context__:
@@ -55,6 +59,13 @@ def load_model(directory: Path, allowed: Sequence[str] = ()) -> Any:
         hint = hint if builder and not matches(builder, allowed) else ""
         told = textwrap.shorten(str(first), 200, placeholder=" ...")
         raise checks.DataError(f"run: {path} cannot be loaded: {told}{hint}") from error
+    if cfg.accelerate:
+        from sconv.training.acceleration import accelerate
+
+        fused = accelerate(model)
+        if not model.jit_compile:  # what XLA compiles runs the stock layers
+            log.info("%s", fused)
+    return model
 
 
 def _builder(directory: Path) -> str | None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from sconv import runs
 from sconv.lr_finder import smoothing
 from sconv.runner.config import targets
+from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import fingerprint
@@ -31,7 +32,7 @@ def train(job: Job) -> None:
     began = time.perf_counter()
     with runs.RunWriter(job.directory) as run:
         try:
-            planned = _prepared(job, run)
+            job, planned = _prepared(job, run)
             _fit(job.cfg, run, planned)
         finally:
             seconds = {**run.summary.get("seconds", {}), "total": round(time.perf_counter() - began, 3)}
@@ -39,8 +40,8 @@ def train(job: Job) -> None:
     _report(run, planned, job.in_sweep)
 
 
-def _prepared(job: Job, run: runs.RunWriter) -> Plan:
-    """What the run will do, everything found and recorded that is known before it."""
+def _prepared(job: Job, run: runs.RunWriter) -> tuple[Job, Plan]:
+    """What the run will do, everything found and recorded that is known before it; the job with what was found."""
     cfg = job.cfg
     run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
     with Console().status("starting"):
@@ -48,19 +49,21 @@ def _prepared(job: Job, run: runs.RunWriter) -> Plan:
         device = targets.instantiate("device", cfg.device)
     dataset, monitored = planned.dataset, runs.monitored(planned.dataset.validation)
     run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored)
+    job = precision.settle(job, run, dataset)
+    cfg = job.cfg
     if planned.lr_max is None:
         planned = planned.with_lr_max(find_lr_max(job, run, planned))
     run.record(schedule=_resolved(planned.schedule, planned.steps))
     choices = {group: job.choices[group] for group in GROUPS}
     knobs = {str(name): value for name, value in cfg.items() if isinstance(value, (int, float, str))}
     run.hparams({**choices, **knobs, "lr_max": planned.lr_max}, monitored)
-    return planned
+    return job, planned
 
 
 @keras_internals.forgetting_gradients()
 def _fit(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     """Build, fit and save; what was reached is recorded also where the fit was cut short."""
-    from sconv.runner.build import build, compute_dtypes
+    from sconv.runner.build import build, record_model
     from sconv.runner.tasks.observers import TrainingObservers
     from sconv.training.model_contract import chance
     from sconv.training.recording import Diverged
@@ -68,11 +71,8 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     assert planned.lr_max is not None
     dataset = planned.dataset
     model, stream = build(cfg, dataset, planned.lr_max)
-    run.record(
-        steps_per_execution=model.steps_per_execution,
-        parameters=model.count_params(),
-        compute_dtypes=compute_dtypes(model),
-    )
+    record_model(run, cfg, model)
+    run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
     observers = TrainingObservers(run, planned, model, stream)
     try:
         model.fit(
@@ -136,6 +136,8 @@ def _report(run: runs.RunWriter, planned: Plan, in_sweep: bool) -> None:
         console.print(f"val accuracy   {validation:.4f}")
     console.print(f"test accuracy  [bold]{summary['test']['accuracy']:.4f}[/bold]")
     if not in_sweep:
+        if summary["accelerated"]:
+            console.print(f"accelerated    {summary['accelerated']}")
         training, total = summary["seconds"]["training"], summary["seconds"]["total"]
         console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
         console.print(f"run            {os.path.relpath(run.directory)}")

@@ -44,6 +44,8 @@ class Knob(NamedTuple):
     beside: tuple[str, ...] = ()
 
 
+# A range test in which there is a fall to be read.
+LEARNED = ("lr_find.max_steps=300", "lr_find.start_lr=1e-4", "dataset.noise=0.3", "batch_size=40")
 KNOBS = {
     "task._target_": Knob("sconv.runner.tasks.lr_find.lr_find", "files", RANGE_TEST[1:]),
     "dataset._target_": Knob(f"{HERE}.other_data"),
@@ -78,8 +80,8 @@ KNOBS = {
     "lr_find.end_lr": Knob("1e2", "range_test"),
     "lr_find.max_steps": Knob("50", "range_test"),
     "lr_find.smoothing": Knob("0.5", "range_test"),
-    "lr_find.stop_factor": Knob("1.05", "range_test"),
-    "lr_find.suggestion": Knob("minimum", "range_test"),
+    "lr_find.stop_factor": Knob("1e9", "range_test", (*LEARNED, "lr_find.end_lr=1e6")),
+    "lr_find.suggestion": Knob("minimum", "range_test", LEARNED),
     "lr_find.anneal": Knob("linear", "range_test"),
     "range_grid.l2": Knob("[0.1]", "range_grid"),
     "range_grid.weight_decay": Knob("[0.1]", "range_grid", ("range_grid.l2=null",)),

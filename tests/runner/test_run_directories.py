@@ -59,7 +59,10 @@ def test_two_jobs_of_a_sweep_with_one_directory(environment, tmp_path):
     swept = "hydra.sweep.dir=runs 'hydra.sweep.subdir=${seed}' seed=0,1 lr_max=0.1,0.2"
     (result,) = carry_out([{"folder": str(tmp_path), "arguments": shlex.split(f"-m {TINY} {swept}")}], environment)
     assert result["code"] == 2
-    assert result["err"].splitlines()[-1].startswith("sconv: hydra.sweep.subdir: got 'runs/0', which holds a run")
+    taken = [line for line in result["err"].splitlines() if line.startswith("sconv: ")]
+    for seed, line in enumerate(taken):
+        assert line.startswith(f"sconv: hydra.sweep.subdir: got 'runs/{seed}', which holds a run")
+    assert len(taken) == 2
     ran = {seed: OmegaConf.load(tmp_path / "runs" / str(seed) / ".hydra" / "config.yaml") for seed in (0, 1)}
     assert {seed: (cfg.seed, cfg.lr_max) for seed, cfg in ran.items()} == {0: (0, 0.1), 1: (1, 0.1)}
     assert result["statuses"] == ["finished", "finished"]

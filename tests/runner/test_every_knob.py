@@ -45,7 +45,7 @@ class Knob(NamedTuple):
 
 
 # A range test in which there is a fall to be read.
-LEARNED = ("lr_find.max_steps=300", "lr_find.start_lr=1e-4", "dataset.noise=0.3", "batch_size=40")
+LEARNED = ("lr_find.max_steps=200", "dataset.noise=0.5", "lr_find.smoothing=0.9")
 KNOBS = {
     "task._target_": Knob("sconv.runner.tasks.lr_find.lr_find", "files", RANGE_TEST[1:]),
     "dataset._target_": Knob(f"{HERE}.other_data"),
@@ -80,7 +80,7 @@ KNOBS = {
     "lr_find.end_lr": Knob("1e2", "range_test"),
     "lr_find.max_steps": Knob("50", "range_test"),
     "lr_find.smoothing": Knob("0.5", "range_test"),
-    "lr_find.stop_factor": Knob("1e9", "range_test", (*LEARNED, "lr_find.end_lr=1e6")),
+    "lr_find.stop_factor": Knob("1e9", "range_test", LEARNED),
     "lr_find.suggestion": Knob("minimum", "range_test", LEARNED),
     "lr_find.anneal": Knob("linear", "range_test"),
     "range_grid.l2": Knob("[0.1]", "range_grid"),

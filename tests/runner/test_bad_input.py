@@ -79,7 +79,7 @@ LIGHT = [
     ("dataset.train_size=4001", "dataset.train_size", "4001", "4000"),
     ("device.threads=99999999999", "device.threads", "99999999999", "at most 4096"),
     ("device.kind=tpu", "device", "'tpu'", "auto, cpu, gpu"),
-    ("task=lr_find lr_find.start_lr=50", "start_lr", "50", "below 10"),
+    ("task=lr_find lr_find.start_lr=50", "lr_find.start_lr", "50", "below 10"),
     ("task=lr_find lr_find.max_steps=99999999999999", "lr_find.max_steps", "99999999999999", "at most 100000000"),
     ("task=range_grid range_grid.l2=small", "range_grid.l2", "'small'", "a list of numbers or null"),
     ("task=range_grid range_grid.weight_decay=[0]", "range_grid.l2", "range_grid.weight_decay", "one of them"),

@@ -44,7 +44,7 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
 def _check_group(group: str, settings: Any) -> None:
     """Refuse what is no group of settings, and one whose function has no name."""
     if settings in (None, "???"):
-        raise checks.SettingError(f"{group}: got nothing, expected {group}=<option>")
+        raise checks.SettingError(f"{group}: got nothing, expected {group}=...")
     if not isinstance(settings, dict):
         raise checks.SettingTypeError(f"{group}: got {checks.shown(settings)}, expected {group}.<name>=...")
     target = settings.get("_target_", "none")

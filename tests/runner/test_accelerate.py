@@ -17,6 +17,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+# Each trains, or starts a process of its own.
+pytestmark = pytest.mark.slow
+
 DATA = ("dataset=synthetic", "dataset.shape=[8,8,1]", "dataset.classes=4", "dataset.test_size=20")
 CONVNET = (*DATA, "dataset.train_size=24", "model=convnet", "epochs=1", "batch_size=8", "lr_max=0.05")
 RANGE_TEST = ("lr_find.start_lr=1e-4", "lr_find.end_lr=1e4", "lr_find.max_steps=60")

@@ -367,6 +367,7 @@ def test_every_leaf_of_a_schedule_changes_its_table(compose, option):
     assert idle(compose, "schedule", option, SCHEDULES, table) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", options("optimizer"))
 def test_every_leaf_of_an_optimizer_changes_the_weights_of_some_updates(compose, option):
     gradients = np.random.default_rng(0).standard_normal((6, 3, 2)) * np.array([1, 9, 0.1, 3, 0.5, 2])[:, None, None]

@@ -23,6 +23,7 @@ def photos(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_is_learned(photos, environment):
     ask = ["dataset=image_folder", "dataset.path=photos", "dataset.cache=cache", "hydra.run.dir=run", "batch_size=8"]
     (result,) = carry_out([{"folder": str(photos), "arguments": ask}], environment)

@@ -182,6 +182,7 @@ def carried_out(tmp_path_factory):
     return dict(zip(asked, json.loads(done.stdout), strict=True)), folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_the_configuration_of_a_run_trains_the_same_again(carried_out, name):
     answers, folder = carried_out
@@ -195,12 +196,14 @@ def test_the_configuration_of_a_run_trains_the_same_again(carried_out, name):
     assert (again / ".hydra/config.yaml").read_text() == (first / ".hydra/config.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_what_was_found_again_was_looked_for(carried_out):
     _, folder = carried_out
     assert OmegaConf.load(folder / "auto/.hydra/config.yaml").lr_max == "auto"
     assert json.loads((folder / "auto_again/summary.json").read_text())["lr_max_found_by"] == "smith"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["replaced", "sweep/0-*", "sweep/1-*"])
 def test_the_replaced_options_settings_reach_neither_the_model_nor_the_configuration(carried_out, name):
     (directory,) = carried_out[1].glob(name)
@@ -208,12 +211,14 @@ def test_the_replaced_options_settings_reach_neither_the_model_nor_the_configura
     assert OmegaConf.load(directory / ".hydra/config.yaml").model == {"_target_": "net.build"}
 
 
+@pytest.mark.slow
 def test_a_runs_own_configuration_names_data_that_can_be_loaded_again(carried_out):
     answers, folder = carried_out
     assert answers["evaluate"]["code"] == 0, answers["evaluate"]["err"]
     assert json.loads((folder / "evaluated/evaluation.json").read_text())["examples"] == 30
 
 
+@pytest.mark.slow
 def test_a_sweep_knows_its_finished_jobs_again(carried_out):
     answers, _ = carried_out
     assert answers["sweep"]["code"] == 0, answers["sweep"]["err"]

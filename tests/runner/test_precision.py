@@ -20,7 +20,7 @@ from sconv.runner.devices import precision as precisions
 # Of the one hidden layer of TINY's network; the layer that gives the probabilities is in float32 under each of them.
 COMPUTES_IN = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
 # So short a test on so little data has little to tell.
-pytestmark = pytest.mark.filterwarnings("ignore:lr_find")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:lr_find")]
 RANGE_TEST = ("lr_find.start_lr=1e-3", "lr_find.max_steps=40")
 LONGER = ("lr_find.start_lr=1e-3", "lr_find.end_lr=1e3", "lr_find.max_steps=60")
 TASKS = {

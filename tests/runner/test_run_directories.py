@@ -8,6 +8,9 @@ import pytest
 from omegaconf import OmegaConf
 from test_bad_input import carry_out
 
+# Each trains, or starts a process of its own.
+pytestmark = pytest.mark.slow
+
 TINY = "dataset=synthetic dataset.shape=[6,6,1] dataset.train_size=80 dataset.test_size=20 model=mlp epochs=1"
 FIRST = "hydra.run.dir=outputs/first"
 OLD = "hydra.sweep.dir=outputs/old"

@@ -74,6 +74,7 @@ def commands(tmp_path_factory, environment):
     return folders
 
 
+@pytest.mark.slow
 @RUNS
 def test_their_models_are_evaluated_on_their_own_test_split(commands, name):
     (path,) = commands[name, "evaluate"].rglob("evaluation.json")
@@ -82,6 +83,7 @@ def test_their_models_are_evaluated_on_their_own_test_split(commands, name):
     assert (found["loss"], found["accuracy"]) == (pytest.approx(TEST[name][0], rel=1e-5), TEST[name][1])
 
 
+@pytest.mark.slow
 @RUNS
 def test_their_models_predict(commands, name):
     (path,) = commands[name, "predict"].rglob("predictions.csv")

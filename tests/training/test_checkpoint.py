@@ -27,6 +27,9 @@ from sconv.training import checkpoint_file, keras_internals, snapshot
 from sconv.training.checkpoint import restore
 from sconv.training.inputs import follow_epochs
 
+# Each trains, or starts a process of its own.
+pytestmark = pytest.mark.slow
+
 EPOCHS, BATCHES, SIZE = 2, 6, 8
 EACH_STEP = ("1step", "1epoch")
 _numbers = np.random.default_rng(3)

@@ -547,21 +547,3 @@ def test_only_models():
     for act in (sconv.accelerate, sconv.decelerate):
         with pytest.raises(TypeError, match=r"^model: got <BatchNormalization .*>, expected a keras.Model$"):
             act(BatchNormalization(name="a"))
-
-
-def test_private_names_are_still_there():
-    """Where one has moved: find another way to every layer within a model, or to know that XLA compiles a trace."""
-    inner = of(keras.layers.ReLU())
-    model = of(inner)
-    assert {model, inner, inner.layers[0]} <= set(acceleration._flatten_layers(model))
-
-    seen = []
-
-    def trace(x):
-        seen.append(acceleration.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
-        return x
-
-    for jit_compile in (True, False):
-        tf.function(trace, jit_compile=jit_compile)(tf.zeros(1))
-    tf.function(tf.function(trace), jit_compile=True)(tf.zeros(1))
-    assert seen == [True, False, True]

@@ -51,8 +51,8 @@ def test_momentum_is_read_while_tracing(name):
     kinds = {"momentum": ("SGD", "RMSprop", "Muon"), "beta_1": ("Adam", "AdamW", "Nadam", "Adamax", "Lamb", "Lion")}
     for kind in kinds[name]:
         assert isinstance(getattr(getattr(keras.optimizers, kind)(), name), (int, float)), (
-            f"keras {keras.__version__}: {kind}.{name} is no plain number any more: see optimizers.own_momentum, and "
-            "whether keras_internals.Moving is needed at all"
+            f"keras {keras.__version__}: {kind}.{name} is no plain number any more: see attach.own_momentum, and "
+            "whether MovingMomentum is needed at all"
         )
 
 
@@ -256,4 +256,29 @@ def test_gradients_of_a_trace_are_forgotten_and_others_are_not():
     assert not added & set(ops.gradient_registry.list()), (
         f"tensorflow {tf.__version__} registers {sorted(added)}, which stay for good, a graph with each: look for the "
         "name in custom_gradient.py, and put it in keras_internals._OF_A_TRACE"
+    )
+
+
+def test_every_layer_within_a_model_is_found():
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    model = keras.Sequential([keras.Input((3,)), inner])
+    assert {model, inner, inner.layers[0]} <= set(keras_internals.flat_layers(model)), (
+        f"keras {keras.__version__}: Layer._flatten_layers no longer gives nested layers: sconv.accelerate misses "
+        "them. Walk model.layers instead"
+    )
+
+
+def test_a_trace_knows_that_xla_compiles_it():
+    seen = []
+
+    def trace(x):
+        seen.append(keras_internals.in_xla())
+        return x
+
+    for jit_compile in (True, False):
+        tf.function(trace, jit_compile=jit_compile)(tf.zeros(1))
+    tf.function(tf.function(trace), jit_compile=True)(tf.zeros(1))
+    assert seen == [True, False, True], (
+        f"tensorflow {tf.__version__}: GraphOrParentsInXlaContext tells something else: the fused normalisation would "
+        "be compiled by XLA, which computes it inexactly. Find another way to know, or leave jit_compile=True alone"
     )

@@ -15,12 +15,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.layers import BatchNormalization
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from sconv import checks
-
-# All that is private here: this of Keras, and GraphOrParentsInXlaContext of TensorFlow. A test says what they must do.
-_flatten_layers = keras.Layer._flatten_layers
+from sconv.training.keras_internals import flat_layers, in_xla
 
 _FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
@@ -94,7 +91,7 @@ def fused_layers(model: keras.Model) -> list[BatchNormalization]:
 def _normalisations(model: keras.Model) -> list[BatchNormalization]:
     if not isinstance(model, keras.Model):
         raise checks.SettingTypeError(f"model: got {checks.shown(model)}, expected a keras.Model")
-    return [layer for layer in _flatten_layers(model) if isinstance(layer, BatchNormalization)]
+    return [layer for layer in flat_layers(model) if isinstance(layer, BatchNormalization)]
 
 
 def _is_fused(layer: BatchNormalization) -> bool:
@@ -118,7 +115,7 @@ def _obstacle(layer: BatchNormalization) -> str | None:
 
 def _trace_anew(model: keras.Model) -> None:
     """Replace what was traced before. Made rather than dropped: it may be a running fit that asks for it."""
-    for each in _flatten_layers(model):
+    for each in flat_layers(model):
         if isinstance(each, keras.Model):
             if each.train_function is not None:
                 each.make_train_function(force=True)
@@ -130,7 +127,8 @@ def _trace_anew(model: keras.Model) -> None:
 
 def _fused_call(self: BatchNormalization, inputs: Any, training: Any = None, mask: Any = None) -> Any:
     """What `BatchNormalization.call` does, its signature included."""
-    if mask is not None or not _takes(self, inputs) or _in_xla():
+    # XLA fuses the stock layer by itself; the fused one it expands to E[x^2] - E[x]^2, useless where the mean is large.
+    if mask is not None or not _takes(self, inputs) or in_xla():
         return BatchNormalization.call(self, inputs, training=training, mask=mask)
     mean, variance = (keras.ops.cast(moving, "float32") for moving in (self.moving_mean, self.moving_variance))
     scale = keras.ops.cast(self.gamma, "float32") if self.scale else tf.ones_like(mean)
@@ -149,11 +147,6 @@ def _takes(layer: BatchNormalization, inputs: Any) -> bool:
     """Whether the fused operation knows such inputs, and would return the type that the layer promises."""
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     return len(inputs.shape) == 4 and dtype == layer.compute_dtype and dtype in _FUSED_DTYPES
-
-
-def _in_xla() -> bool:
-    # XLA fuses the stock layer by itself; the fused one it expands to E[x^2] - E[x]^2, useless where the mean is large.
-    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def _biased(variance: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from sconv import checks
 from sconv.schedules import Schedule
 from sconv.training import keras_internals
+from sconv.training.moving_momentum import MovingMomentum
 
 _WITH_MOMENTUM = (
     "SGD, RMSprop and Muon have a momentum; Adam, AdamW, Nadam, Adamax, Lamb and Lion a beta_1 that takes its place"
@@ -150,7 +151,7 @@ class Attachment:
     def _apply(self, *args: Any, **kwargs: Any) -> None:
         # Restored to the user's own value rather than to what stood there: replicas trace this at the same time.
         attributes = vars(self.optimizer)
-        attributes[self._momentum_name] = keras_internals.Moving(self._row()[1])
+        attributes[self._momentum_name] = MovingMomentum(self._row()[1])
         try:
             type(self.optimizer).apply(self.optimizer, *args, **kwargs)
         finally:

@@ -118,6 +118,19 @@ def build_all(model: Any, iterator: Any) -> None:
     model._symbolic_build(data_batch=iterator._distributed_dataset.element_spec)
 
 
+def flat_layers(model: Any) -> list[Any]:
+    """The model, its layers, and theirs in turn."""
+    return list(model._flatten_layers())
+
+
+def in_xla() -> bool:
+    """Whether what is being traced will be compiled by XLA."""
+    import tensorflow as tf
+    from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+    return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
 def seed_generator() -> Any:
     """Keras's global seed generator; None where nothing has drawn from it yet."""
     from keras.src.backend.common import global_state
@@ -169,39 +182,3 @@ def forgetting_gradients() -> Iterator[None]:
     finally:
         for name in [name for name in registered if name.startswith(_OF_A_TRACE) and name not in before]:
             del registered[name]
-
-
-class Moving:
-    """A momentum that is a tensor, in the places where Keras's update formulas expect a Python float.
-
-    They ask whether it differs from 0 while tracing (yes: it cycles), subtract, multiply, and convert it.
-    """
-
-    def __init__(self, tensor: Any):
-        self.tensor = tensor
-        self.dtype = tensor.dtype.name
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> Any:
-        import tensorflow as tf
-
-        return self.tensor if dtype is None else tf.cast(self.tensor, dtype)
-
-    def __eq__(self, other: object) -> bool:
-        return False
-
-    def __gt__(self, other: object) -> bool:
-        return True
-
-    def __mul__(self, other: Any) -> Any:
-        return self.tensor * other
-
-    def __rmul__(self, other: Any) -> Any:
-        return other * self.tensor
-
-    def __sub__(self, other: Any) -> Any:
-        return self.tensor - other
-
-    def __rsub__(self, other: Any) -> Any:
-        return other - self.tensor

@@ -70,7 +70,7 @@ def job(cfg: DictConfig) -> int:
         error = _carry_out(this)
     if error is not None and not this.in_sweep:
         raise errors.Stop(error)
-    if error is not None:
+    if error is not None and not this.has_workers:  # whose last line tells it
         errors.tell(error)
     if isinstance(error, runs.DirectoryTakenError):
         if this.has_workers:

@@ -96,5 +96,7 @@ def shell(line):
 
 
 if __name__ == "__main__":
-    results = [carry_out(case) for case in json.load(sys.stdin)]
-    json.dump(results, sys.stdout)
+    # Worker processes of a sweep write past `carry_out`: to stderr, so that nothing is beside the results.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    json.dump([carry_out(case) for case in json.load(sys.stdin)], answers)

@@ -236,8 +236,9 @@ def train_on_two_replicas():
 @pytest.mark.slow
 def test_two_replicas():
     here = Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])}
-    code = "import test_optimizers; test_optimizers.train_on_two_replicas()"
+    places = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+    code = "import test_attach; test_attach.train_on_two_replicas()"
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-3000:]
     for name, weights in json.loads(run.stdout.splitlines()[-1]).items():

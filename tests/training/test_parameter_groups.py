@@ -281,7 +281,8 @@ def train_on_two_replicas():
 @pytest.mark.slow
 def test_two_replicas_decay_as_one():
     here = Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])}
+    places = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     code = "import test_parameter_groups; test_parameter_groups.train_on_two_replicas()"
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr[-3000:]

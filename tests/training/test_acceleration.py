@@ -23,6 +23,9 @@ from keras.layers import BatchNormalization
 import sconv
 from sconv.training import acceleration
 
+# Many small networks, each traced anew: a minute in all.
+pytestmark = pytest.mark.slow
+
 FUSED = "FusedBatchNormV3"
 # Largest relative distance of two neighbouring numbers.
 EPSILON = {"float32": 2.0**-23, "mixed_float16": 2.0**-10, "mixed_bfloat16": 2.0**-7}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -14,7 +15,9 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from sconv import runs
+from sconv.runner import cli
 from sconv.runner.config.schema import CONF
+from sconv.runner.job import Job
 from sconv.runner.sweeps import outcome, resume
 from sconv.runner.sweeps.progress import progress
 
@@ -150,6 +153,25 @@ def test_time_left(tmp_path, monkeypatch, overrides, jobs):
         assert in_a_worker == (f"{told}; {said}" if left else f"{told}\n")
     if jobs == 9:
         assert said == "2 of 8 jobs, about 0:03:00 left\n"
+
+
+def test_a_job_without_a_directory_to_leave_word_in_is_not_lost(tmp_path, monkeypatch, capsys):
+    """As on a full disk, where nothing can be claimed: by the exit code, or through Hydra from a worker process."""
+    cfg = OmegaConf.create({"resume_sweep": None})
+
+    def claim(job):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.directory))
+
+    monkeypatch.setattr(cli, "claim", claim)
+    monkeypatch.setattr(cli, "_log_what_is_said", lambda: None)
+    for has_workers in (False, True):
+        monkeypatch.setattr(cli, "from_hydra", lambda _, has=has_workers: Job(cfg, tmp_path, {}, (), True, has))
+        if has_workers:
+            with pytest.raises(OSError, match="No space left"):
+                cli.job(cfg)
+        else:
+            assert cli.job(cfg) == runs.ExitCode.USER_ERROR
+            assert "No space left" in capsys.readouterr().err
 
 
 # --- Taken up again ------------------------------------------------------------------------------------------------

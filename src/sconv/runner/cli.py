@@ -72,7 +72,9 @@ def job(cfg: DictConfig) -> int:
         raise errors.Stop(error)
     if error is not None and not this.has_workers:  # whose last line tells it
         errors.tell(error)
-    if isinstance(error, runs.DirectoryTakenError):
+    # Another run's directory, or none at all, has no word of it.
+    taken = isinstance(error, runs.DirectoryTakenError)
+    if error is not None and (taken or not (this.directory / "summary.json").is_file()):
         if this.has_workers:
             raise error  # through Hydra, which hands it on when all jobs have run
         return errors.exit_code(error)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import classifier, image_shape
 
 # The name of the backbone's layer in the model, for a learning rate of its own.
 BACKBONE = "backbone"
@@ -61,7 +61,6 @@ def build(
     """
     shape = image_shape(input_shape)
     checks.choice("input_shape: number of channels", shape[-1], (1, 3))
-    units = checks.integer("classes", classes, at_least=2)
     rate = checks.number("dropout", dropout, at_least=0, below=1)
     checks.choice("frozen", frozen, (True, False))
     function = getattr(backbone, "func", backbone)  # a config gives a partial
@@ -75,8 +74,7 @@ def build(
     x = inputs if shape[-1] == 3 else layers.Concatenate()([inputs] * 3)
     x = layers.GlobalAveragePooling2D()(body(_prepared(x, function)))
     x = layers.Dropout(rate)(x) if rate else x
-    outputs = layers.Dense(units, activation="softmax", dtype="float32", name="head")(x)
-    return keras.Model(inputs, outputs, name=f"transfer_{function.__name__.lower()}")
+    return classifier(inputs, x, classes, f"transfer_{function.__name__.lower()}", name="head")
 
 
 def _pretrained(backbone: Callable[..., keras.Model], shape: tuple[int, ...], weights: str | None) -> keras.Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Group:
         return Counter(run.summary["status"] for run in self.runs)
 
 
-def gather(paths: Iterable[Path]) -> tuple[list[Group], list[str]]:
+def gather(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
     """The groups of all training runs at or below `paths`, and a line for each thing left out."""
     found, notes = read(paths)
     others = Counter(_task(run) for run in found if _task(run) not in TRAINING)
@@ -67,11 +67,10 @@ def gather(paths: Iterable[Path]) -> tuple[list[Group], list[str]]:
     return groups, notes
 
 
-def read(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+def read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """Every run at or below `paths`, each once, and a line for each that cannot be read."""
     found: list[Run] = []
     notes: list[str] = []
-    paths = list(paths)
     for path in paths:
         if not path.is_dir():
             raise checks.UserError(f"report: {path} is no directory")

@@ -14,16 +14,9 @@ from sconv.datasets.dataset import Dataset
 
 # What people call the folders of the splits.
 SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "validation": "validation",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "dev", "eval", "evaluation", "validation"), "validation"),
 }
 # What desktops leave behind, beside any name that begins with a dot.
 LITTER = ("thumbs.db", "desktop.ini", "__macosx")

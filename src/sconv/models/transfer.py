@@ -22,21 +22,11 @@ _STANDARD = ((1 / (255 * _STD)).tolist(), (-_MEAN / _STD).tolist(), False)
 _CAFFE = (1.0, [-123.68, -116.779, -103.939], True)
 _RAW = (1.0, 0.0, False)  # the backbone begins with its own
 _PREPARED = {
-    _APPS.ConvNeXtTiny: _RAW,
+    **dict.fromkeys((_APPS.ConvNeXtTiny, _APPS.EfficientNetB0, _APPS.EfficientNetV2B0, _APPS.MobileNetV3Small), _RAW),
+    **dict.fromkeys((_APPS.InceptionResNetV2, _APPS.InceptionV3, _APPS.MobileNet, _APPS.MobileNetV2), _SIGNED),
+    **dict.fromkeys((_APPS.NASNetMobile, _APPS.ResNet50V2, _APPS.Xception), _SIGNED),
+    **dict.fromkeys((_APPS.ResNet50, _APPS.VGG16, _APPS.VGG19), _CAFFE),
     _APPS.DenseNet121: _STANDARD,
-    _APPS.EfficientNetB0: _RAW,
-    _APPS.EfficientNetV2B0: _RAW,
-    _APPS.InceptionResNetV2: _SIGNED,
-    _APPS.InceptionV3: _SIGNED,
-    _APPS.MobileNet: _SIGNED,
-    _APPS.MobileNetV2: _SIGNED,
-    _APPS.MobileNetV3Small: _RAW,
-    _APPS.NASNetMobile: _SIGNED,
-    _APPS.ResNet50: _CAFFE,
-    _APPS.ResNet50V2: _SIGNED,
-    _APPS.VGG16: _CAFFE,
-    _APPS.VGG19: _CAFFE,
-    _APPS.Xception: _SIGNED,
 }
 # A family shares a module, whose path is Keras's own affair.
 _FAMILIES = {one.__module__: prepared for one, prepared in _PREPARED.items()}

@@ -97,7 +97,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names whose values are not the same in all of the flat `configs`."""
     names = dict.fromkeys(name for config in configs for name in config)
-    return [name for name in names if any(_value(config, name) != _value(configs[0], name) for config in configs)]
+    return [name for name in names if any(_differ(name, config, configs[0]) for config in configs)]
 
 
 def settings(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
@@ -127,11 +127,8 @@ def matching(groups: Sequence[Group], wanted: str) -> list[Group]:
     return [group for group in groups if all(has(group, key, value) for key, _, value in pairs)]
 
 
-_ABSENT = object()
-
-
-def _value(config: Mapping[str, Any], name: str) -> Any:
-    return config.get(name, _ABSENT)
+def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (name in one, one.get(name)) != (name in other, other.get(name))
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
@@ -187,6 +184,6 @@ def _labels(configs: Sequence[dict[str, Any]], choices: Sequence[dict[str, str]]
                 for other, its in zip(configs, choices, strict=True)
                 if node not in varied or its.get(node) == options.get(node)
             ]
-            if name in config and any(_value(other, name) != config[name] for other in alike):
+            if name in config and any(_differ(name, other, config) for other in alike):
                 parts[number].append(f"{name}={config[name]}")
     return [" ".join(words) for words in parts]

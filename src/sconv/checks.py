@@ -86,9 +86,16 @@ def boolean(name: str, value: Any) -> bool:
 
 def integers(name: str, value: Any, *, at_least: int, example: str) -> tuple[int, ...]:
     """Return a list of whole numbers as a tuple, or raise an error that names the setting and shows an `example`."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise SettingTypeError(f"{name}: got {shown(value)}, expected a list of whole numbers, such as {example}")
-    return tuple(integer(f"{name}[{place}]", item, at_least=at_least) for place, item in enumerate(value))
+    items = listed(name, value, f"a list of whole numbers, such as {example}")
+    return tuple(integer(f"{name}[{place}]", item, at_least=at_least) for place, item in enumerate(items))
+
+
+def listed(name: str, value: Any, expected: str, lengths: tuple[float, float] = (0, math.inf)) -> list[Any]:
+    """Return a list or the like, whose length is within `lengths`, or raise an error that says what is `expected`."""
+    is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    if not is_list or not lengths[0] <= len(value) <= lengths[1]:
+        raise SettingTypeError(f"{name}: got {shown(value)}, expected {expected}")
+    return list(value)
 
 
 def choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:

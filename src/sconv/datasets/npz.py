@@ -51,11 +51,9 @@ def load(
 def _pairs(
     file: Path, present: Collection[str], train: Sequence[str], test: Sequence[str] | None
 ) -> dict[str, tuple[str, str]]:
-    pairs = {"train": _pair("train", train)}
-    if test is not None:
-        pairs["test"] = _pair("test", test)
-    elif set(TEST) <= set(present):
-        pairs["test"] = TEST
+    if test is None and set(TEST) <= set(present):
+        test = TEST
+    pairs = {part: _pair(part, names) for part, names in (("train", train), ("test", test)) if names is not None}
     missing = [name for pair in pairs.values() for name in pair if name not in present]
     if missing:
         raise checks.DataError(
@@ -66,11 +64,8 @@ def _pairs(
 
 
 def _pair(setting: str, names: Sequence[str]) -> tuple[str, str]:
-    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) != 2:
-        raise checks.SettingTypeError(
-            f"{setting}: got {checks.shown(names)}, expected two names, such as [x_{setting}, y_{setting}]"
-        )
-    return str(names[0]), str(names[1])
+    inputs, labels = checks.listed(setting, names, f"two names, such as [x_{setting}, y_{setting}]", (2, 2))
+    return str(inputs), str(labels)
 
 
 def _inputs(array: np.ndarray) -> np.ndarray:

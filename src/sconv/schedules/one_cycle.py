@@ -1,4 +1,4 @@
-"""The 1cycle policy in its dialects, and policies out of a user's own phases.
+"""The 1cycle policy in its dialects.
 
 Each returns a `Schedule`, a frozen value made of a few phases. Every one takes `lr_max`, the highest learning rate of
 the run. Every `momentum` is a number (held), a pair `(high, low)` (cycled: high where the learning rate is low), or

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def outcome(directory: Path, console: Console) -> int:
     for path, summary in jobs:
         if "error" in summary:
             console.print(f"{path.name}: {summary['error']}", markup=False, soft_wrap=True)
-    where = os.path.relpath(directory)
+    where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     console.print(f"sweep  {where}", soft_wrap=True)
     ended = {summary["status"] for _, summary in jobs}
     if ended - {"finished", "diverged"}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -60,15 +60,12 @@ def find_lr_max(job: Job, run: runs.RunWriter, planned: Plan) -> float:
 
 
 @contextlib.contextmanager
-def begin(
-    job: Job, check: Callable[[DictConfig], object] = lambda cfg: None
-) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
-    """The run of a task that only tests: all checked, also by `check`, the device set up, the precision found."""
+def begin(job: Job) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
+    """The run of a task that only tests: all checked, the device set up, the precision found."""
     cfg = job.cfg
     with runs.RunWriter(job.directory) as run:
         run.record(task=job.choices["task"], seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
         with Console().status("starting"):
-            check(cfg)
             planned = plan(cfg, keep_data=job.in_sweep)
             run.record(device=targets.instantiate("device", cfg.device))
         yield precision.settle(job, run, planned.dataset), run, planned

@@ -138,5 +138,4 @@ def _decoder(feature: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return textwrap.shorten(lines[0], 200) if lines else type(error).__name__
+    return textwrap.shorten(str(error).strip().partition("\n")[0], 200) or type(error).__name__

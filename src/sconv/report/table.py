@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group, JustifyMethod
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from sconv import runs
@@ -74,11 +74,10 @@ def listing(found: Sequence[runs.Run], console: Console) -> None:
 
 def pair(first: runs.Run, second: runs.Run, console: Console) -> None:
     """Two runs side by side: the settings that differ, then the metrics."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [Column(heading, overflow="fold") for heading in ("", "A", "B")]
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for heading, run in (("A", first), ("B", second)):
         console.print(f"{heading}  {run.directory}", markup=False, soft_wrap=True)
-    for heading in ("", "A", "B"):
-        table.add_column(heading, overflow="fold")
     configs = [flat(run.config) for run in (first, second)]
     for name in differing(configs):
         table.add_row(Text(name), *(Text(str(config.get(name, wording.NOTHING))) for config in configs))

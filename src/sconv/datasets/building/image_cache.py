@@ -88,13 +88,6 @@ def _build(
     try:
         temporary.mkdir(parents=True)
         bad, grey = _decode_all(temporary, root, files, (height, width, channels), resize=sides is not None)
-        odd = [(row, reason) for row, reason in bad if reason.startswith(image_decoding.OTHER_SIZE)]
-        if odd:
-            other = odd[0][1].removeprefix(image_decoding.OTHER_SIZE)
-            raise checks.SettingError(
-                f"size: got None, but the images of {source} differ in size ({files[odd[0][0]]} has {other}, "
-                f"others {height}x{width}): set size=[height, width]"
-            )
         _drop(temporary / "images.npy", [row for row, _ in bad])
         (temporary / "notes.json").write_text(json.dumps({"bad": bad, "grey": grey}))
         try:
@@ -102,6 +95,9 @@ def _build(
         except OSError:
             if not folder.is_dir():
                 raise
+    except image_decoding.OtherSizeError as error:
+        differ = f"the images of {source} differ in size ({error}, others {height}x{width})"
+        raise checks.SettingError(f"size: got None, but {differ}: set size=[height, width]") from None
     except PermissionError as error:
         raise checks.SettingError(f"cache: cannot write {folder.parent}: set cache to a folder of your own") from error
     finally:

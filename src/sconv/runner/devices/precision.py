@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import statistics
 import time
@@ -75,11 +76,7 @@ def _step(cfg: DictConfig, dataset: Dataset, precision: str) -> Callable[[], Any
     from sconv.runner.build import build
 
     model, stream = build(_with(cfg, precision=precision, steps_per_execution=1), dataset, _ANY_RATE)
-    images, labels = next(iter(stream.batches))
-
-    def step() -> None:
-        model.train_on_batch(images, labels)
-
+    step = functools.partial(model.train_on_batch, *next(iter(stream.batches)))
     for _ in range(2):  # the first is traced, the second finds out how to compute
         step()
     return step

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sconv import runs
 
@@ -17,12 +17,9 @@ SHORT = {"validation": "val acc", "test": "test acc"}
 def outcome(directory: Path, console: Console) -> int:
     """Print a table of the sweep's jobs; return the exit code: 0, 3 where some diverged, 1 where some failed."""
     jobs = sorted(summaries(directory), key=lambda job: (len(job[0].name.partition("-")[0]), job[0].name))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("job", overflow="fold")
-    table.add_column("status")
     shown = runs.splits([summary for _, summary in jobs])
-    for heading in (*(SHORT[split] for split in shown), "steps", "seconds"):
-        table.add_column(heading, justify="right")
+    numbers = [Column(heading, justify="right") for heading in (*(SHORT[split] for split in shown), "steps", "seconds")]
+    table = Table(Column("job", overflow="fold"), "status", *numbers, box=None, pad_edge=False, header_style="bold")
     labels = _labels([path.name for path, _ in jobs])
     for label, (_, summary) in zip(labels, jobs, strict=True):
         accuracies = [runs.accuracy(summary, split) for split in shown]

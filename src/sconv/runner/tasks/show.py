@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sconv import plots, runs
 from sconv.datasets import updates
@@ -97,9 +97,8 @@ def _labels(at: Mapping[int, str], width: int) -> str:
 
 
 def _table(rates: np.ndarray, momenta: np.ndarray | None, knots: list[int], per_epoch: int) -> Table:
-    table = Table(box=None, header_style="bold")
-    for heading in ("knot at step", "epoch", "learning rate", "momentum"):
-        table.add_column(heading, justify="right")
+    headings = ("knot at step", "epoch", "learning rate", "momentum")
+    table = Table(*(Column(heading, justify="right") for heading in headings), box=None, header_style="bold")
     for knot in dict.fromkeys(knots):
         momentum = "left alone" if momenta is None else f"{momenta[knot]:.4g}"
         table.add_row(str(knot), f"{knot / per_epoch:.2f}", f"{rates[knot]:.4g}", momentum)

@@ -53,7 +53,10 @@ def _pairs(
 ) -> dict[str, tuple[str, str]]:
     if test is None and set(TEST) <= set(present):
         test = TEST
-    pairs = {part: _pair(part, names) for part, names in (("train", train), ("test", test)) if names is not None}
+    pairs = {}
+    for part, names in [("train", train)] if test is None else [("train", train), ("test", test)]:
+        inputs, labels = checks.listed(part, names, f"two names, such as [x_{part}, y_{part}]", (2, 2))
+        pairs[part] = (str(inputs), str(labels))
     missing = [name for pair in pairs.values() for name in pair if name not in present]
     if missing:
         raise checks.DataError(
@@ -61,11 +64,6 @@ def _pairs(
             f"set dataset.train and dataset.test to [inputs, labels]"
         )
     return pairs
-
-
-def _pair(setting: str, names: Sequence[str]) -> tuple[str, str]:
-    inputs, labels = checks.listed(setting, names, f"two names, such as [x_{setting}, y_{setting}]", (2, 2))
-    return str(inputs), str(labels)
 
 
 def _inputs(array: np.ndarray) -> np.ndarray:

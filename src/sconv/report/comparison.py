@@ -161,7 +161,7 @@ def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float |
     if len({str(_node(row.group, "dataset")) for row in rows}) > 1:
         notes.append("several datasets: compare accuracies and targets within one only")
     for row in rows:
-        if row.is_baseline and any(other.baseline is row.group for other in rows):
+        if row.is_baseline:
             what = "given" if target is not None else "the mean this baseline ends at"
             aim = f"{100 * (row.target or 0):.2f} % {row.group.monitored} accuracy"
             notes.append(f"* the baseline, {row.group.label}: target {aim} ({what})")

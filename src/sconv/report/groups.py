@@ -148,16 +148,13 @@ def _setting(run: Run) -> dict[str, Any]:
 def _one_a_seed(members: list[Run], notes: list[str]) -> list[Run]:
     """The newest of several runs of one seed, a finished one first: they are the same experiment, not two samples."""
     newest: dict[Any, Run] = {}
-    for run in sorted(members, key=_merit):
+    by_age = sorted(members, key=lambda run: str(run.summary.get("started", "")))
+    for run in sorted(by_age, key=lambda run: run.summary["status"] == "finished"):
         seed = run.config.get("seed")
         if seed in newest:
             notes.append(f"left out: {newest[seed].directory}: seed {seed} was run again in {run.directory.name}")
         newest[seed] = run
     return [newest[seed] for seed in sorted(newest, key=str)]
-
-
-def _merit(run: Run) -> tuple[bool, str]:
-    return run.summary["status"] == "finished", str(run.summary.get("started", ""))
 
 
 def _mixtures(group: Group) -> list[str]:

@@ -53,12 +53,12 @@ def schedule(
     return figure
 
 
-def sheet(schedules: Mapping[str, Curves], columns: int = 4) -> Figure:
-    """Many schedules side by side: of each, by name, the learning rates, the momenta and the knots.
+def sheet(schedules: Mapping[str, Curves]) -> Figure:
+    """Many schedules, four side by side: of each, by name, the learning rates, the momenta and the knots.
 
     Learning rates from 0 to the highest of each; all momenta on one scale.
     """
-    columns = min(columns, len(schedules))
+    columns = min(4, len(schedules))
     rows = -(-len(schedules) // columns)
     figure = new_figure(2.4 * columns, 1.75 * rows)
     edge = 0.17 / rows

@@ -48,7 +48,8 @@ def settle(job: Job, run: runs.RunWriter, dataset: Dataset) -> Job:
             log.warning("precision: got %s, which will be slow: %s", HALF, lacking)
         run.record(precision={"chosen": asked, "because": "asked for"})
         return job
-    key = _key(job.cfg)
+    values: Any = OmegaConf.to_container(job.cfg, resolve=True)
+    key = digest([[values[name] for name in _RELEVANT], values["optimizer"]["_target_"]])
     chosen, because = (_chosen_before(job, key) if job.in_sweep else None) or _choose(job.cfg, dataset)
     run.record(precision={"chosen": chosen, "because": because, "key": key})
     Console(highlight=False, soft_wrap=True).print(f"{'precision':<14} [bold]{chosen}[/bold] ({because})")
@@ -105,11 +106,6 @@ def _lacking() -> str | None:
 
 def _with(cfg: DictConfig, **values: Any) -> DictConfig:
     return cast(DictConfig, OmegaConf.merge(cfg, values))
-
-
-def _key(cfg: DictConfig) -> str:
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
-    return digest([[values[name] for name in _RELEVANT], values["optimizer"]["_target_"]])
 
 
 def _chosen_before(job: Job, key: str) -> tuple[str, str] | None:

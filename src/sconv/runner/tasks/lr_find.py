@@ -88,15 +88,10 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
 def _keep(run: runs.RunWriter, cfg: DictConfig, planned: Plan, test: RangeTest) -> None:
     run.table("lr_find.csv", {"learning_rate": test.learning_rates, "loss": test.losses, "smoothed": test.smoothed})
     run.picture("lr_find", plot.png(test.plot()))
-    outcome = {"suggestion": test.suggestions.get(test.rule), "rule": test.rule, "suggestions": test.suggestions}
-    more = {
-        "diverged_at": test.diverged_at,
-        "problem": test.problem,
-        "caution": test.caution,
-        "steps": len(test.losses),
-    }
+    found = {name: vars(test)[name] for name in ("rule", "suggestions", "diverged_at", "problem", "caution")}
     asked = {"momentum": planned.schedule.peak_momentum, "settings": OmegaConf.to_container(cfg.lr_find)}
-    run.facts("lr_find.json", {**outcome, **more, **asked, "key": _key(cfg, planned)})
+    outcome = {"suggestion": test.suggestions.get(test.rule), **found, "steps": len(test.losses)}
+    run.facts("lr_find.json", {**outcome, **asked, "key": _key(cfg, planned)})
 
 
 def _key(cfg: DictConfig, planned: Plan) -> str:

@@ -61,3 +61,8 @@ def normalised(x: keras.KerasTensor) -> keras.KerasTensor:
 def activated(x: keras.KerasTensor) -> keras.KerasTensor:
     """The same, and a ReLU."""
     return layers.ReLU()(normalised(x))
+
+
+def dropped(x: keras.KerasTensor, rate: float) -> keras.KerasTensor:
+    """A share of the features dropped; a rate of 0 adds no layer."""
+    return layers.Dropout(rate)(x) if rate else x

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models.blocks import activated, classifier, convolution, image_shape, per_stage, scaled
+from sconv.models.blocks import activated, classifier, convolution, dropped, image_shape, per_stage, scaled
 
 # Pooled twice by 2.
 SMALLEST = 4
@@ -36,12 +36,8 @@ def build(
     x = convolution(x, 16)
     for block in range(3):
         if block:
-            x = layers.AveragePooling2D(2)(_dropped(convolution(activated(x), x.shape[-1], 1), rate))
+            x = layers.AveragePooling2D(2)(dropped(convolution(activated(x), x.shape[-1], 1), rate))
         for _ in range(per_block):
-            x = layers.Concatenate()([x, _dropped(convolution(activated(x), growth), rate)])
+            x = layers.Concatenate()([x, dropped(convolution(activated(x), growth), rate)])
     x = layers.GlobalAveragePooling2D()(activated(x))
     return classifier(inputs, x, classes, f"densenet{3 * per_block + 4}_{growth}")
-
-
-def _dropped(x: keras.KerasTensor, rate: float) -> keras.KerasTensor:
-    return layers.Dropout(rate)(x) if rate else x

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models.blocks import classifier, scaled
+from sconv.models.blocks import classifier, dropped, scaled
 
 
 def build(
@@ -30,7 +30,5 @@ def build(
     inputs, x = scaled(shape, scale)
     x = layers.Flatten()(x)
     for width in checks.integers("hidden", hidden, at_least=1, example="[128, 64]"):
-        x = layers.Dense(width, activation="relu")(x)
-        if rate:
-            x = layers.Dropout(rate)(x)
+        x = dropped(layers.Dense(width, activation="relu")(x), rate)
     return classifier(inputs, x, classes, "mlp")

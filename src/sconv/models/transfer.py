@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from sconv import checks
-from sconv.models.blocks import classifier, image_shape
+from sconv.models.blocks import classifier, dropped, image_shape
 
 # The name of the backbone's layer in the model, for a learning rate of its own.
 BACKBONE = "backbone"
@@ -63,8 +63,7 @@ def build(
     inputs = keras.Input(shape)
     x = inputs if shape[-1] == 3 else layers.Concatenate()([inputs] * 3)
     x = layers.GlobalAveragePooling2D()(body(_prepared(x, function)))
-    x = layers.Dropout(rate)(x) if rate else x
-    return classifier(inputs, x, classes, f"transfer_{function.__name__.lower()}", name="head")
+    return classifier(inputs, dropped(x, rate), classes, f"transfer_{function.__name__.lower()}", name="head")
 
 
 def _pretrained(backbone: Callable[..., keras.Model], shape: tuple[int, ...], weights: str | None) -> keras.Model:

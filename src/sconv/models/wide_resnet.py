@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models.blocks import activated, classifier, convolution, image_shape, per_stage, scaled
+from sconv.models.blocks import activated, classifier, convolution, dropped, image_shape, per_stage, scaled
 
 
 def build(
@@ -40,9 +40,7 @@ def build(
 
 def _block(x: keras.KerasTensor, channels: int, strides: int, dropout: float) -> keras.KerasTensor:
     active = activated(x)
-    residual = activated(convolution(active, channels, 3, strides))
-    if dropout:
-        residual = layers.Dropout(dropout)(residual)
+    residual = dropped(activated(convolution(active, channels, 3, strides)), dropout)
     # Where the shapes differ, the shortcut is a convolution of the activated input; else the input itself.
     same = x.shape[-1] == channels and strides == 1
     shortcut = x if same else convolution(active, channels, 1, strides)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -49,21 +50,13 @@ def number(
     at_most: float | None = None,
 ) -> float:
     """Return `value` as a float, or raise an error that names the setting and the range allowed."""
-    bounds = [("above", above), ("of at least", at_least), ("below", below), ("of at most", at_most)]
-    words = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
-    allowed = " ".join(["a finite number", " and ".join(words)]).strip()
+    bounds = {"above": (operator.gt, above), "of at least": (operator.ge, at_least)}
+    bounds |= {"below": (operator.lt, below), "of at most": (operator.le, at_most)}
+    given = [(word, holds, bound) for word, (holds, bound) in bounds.items() if bound is not None]
     result = _as_float(value)
-    if result is None:
-        raise SettingTypeError(f"{name}: got {shown(value)}, expected {allowed}")
-    inside = (
-        math.isfinite(result)
-        and (above is None or result > above)
-        and (at_least is None or result >= at_least)
-        and (below is None or result < below)
-        and (at_most is None or result <= at_most)
-    )
-    if not inside:
-        raise SettingError(f"{name}: got {shown(value)}, expected {allowed}")
+    if result is None or not math.isfinite(result) or not all(holds(result, bound) for _, holds, bound in given):
+        allowed = " and ".join(f"{word} {bound:g}" for word, _, bound in given)
+        raise _refusal(result)(f"{name}: got {shown(value)}, expected {f'a finite number {allowed}'.strip()}")
     return result
 
 
@@ -77,12 +70,10 @@ def lr_max(value: Any) -> float:
 
 def integer(name: str, value: Any, *, at_least: int = 0, at_most: int | None = None) -> int:
     """Return `value` as an int (a float counts where it is whole), or raise an error that names the setting."""
-    allowed = f"a whole number of at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
-    result = _as_float(value)
-    if result is None:
-        raise SettingTypeError(f"{name}: got {shown(value)}, expected {allowed}")
-    if not result.is_integer() or result < at_least or (at_most is not None and result > at_most):
-        raise SettingError(f"{name}: got {shown(value)}, expected {allowed}")
+    result, most = _as_float(value), math.inf if at_most is None else at_most
+    if result is None or not result.is_integer() or not at_least <= result <= most:
+        allowed = f"a whole number of at least {at_least}" + ("" if at_most is None else f" and at most {at_most}")
+        raise _refusal(result)(f"{name}: got {shown(value)}, expected {allowed}")
     return int(value)
 
 
@@ -95,9 +86,16 @@ def boolean(name: str, value: Any) -> bool:
 
 def integers(name: str, value: Any, *, at_least: int, example: str) -> tuple[int, ...]:
     """Return a list of whole numbers as a tuple, or raise an error that names the setting and shows an `example`."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise SettingTypeError(f"{name}: got {shown(value)}, expected a list of whole numbers, such as {example}")
-    return tuple(integer(f"{name}[{place}]", item, at_least=at_least) for place, item in enumerate(value))
+    items = listed(name, value, f"a list of whole numbers, such as {example}")
+    return tuple(integer(f"{name}[{place}]", item, at_least=at_least) for place, item in enumerate(items))
+
+
+def listed(name: str, value: Any, expected: str, lengths: tuple[float, float] = (0, math.inf)) -> list[Any]:
+    """Return a list or the like, whose length is within `lengths`, or raise an error that says what is `expected`."""
+    is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+    if not is_list or not lengths[0] <= len(value) <= lengths[1]:
+        raise SettingTypeError(f"{name}: got {shown(value)}, expected {expected}")
+    return list(value)
 
 
 def choice(name: str, value: Any, allowed: Iterable[Any]) -> Any:
@@ -130,6 +128,10 @@ def shown(value: Any) -> str:
 def type_of(value: Any) -> str:
     """The type of a value as an error shows it: `a Tensor`, or None."""
     return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _refusal(result: float | None) -> type[SettingError | SettingTypeError]:
+    return SettingTypeError if result is None else SettingError
 
 
 def _as_float(value: Any) -> float | None:

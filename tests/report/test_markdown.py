@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fabricate
-from sconv.report import markdown, pictures
+from sconv.report import curves, markdown, pictures
 from sconv.report.comparison import compare
 from sconv.report.groups import gather
 
@@ -66,10 +66,11 @@ def test_where_nothing_finished_there_is_still_a_report(tmp_path):
 
 
 def test_the_band_is_one_deviation_and_the_mean_is_drawn():
-    x, mean, deviation = np.array([1.0, 2.0, 3.0]), np.array([0.2, 0.5, 0.7]), np.array([0.1, 0.0, 0.2])
-    line = pictures.Line("group", {"steps": x}, {"test accuracy": mean}, {"test accuracy": deviation})
-    (axis,) = pictures.overlay([line], ["steps"], ["test accuracy"]).axes
-    assert axis.lines[0].get_ydata().tolist() == mean.tolist()
+    # Two seeds whose standard deviations are 0.1, 0 and 0.2: each is 1 / sqrt(2) of that from the mean.
+    mean, apart = np.array([0.2, 0.5, 0.7]), np.array([0.1, 0.0, 0.2]) / np.sqrt(2)
+    found = curves.Curves({"step": np.array([[1.0, 2.0, 3.0]] * 2), "loss": np.array([mean - apart, mean + apart])})
+    (axis,) = pictures.overlay([("group", found)], ["step"], {"loss": "training loss"}).axes
+    assert axis.lines[0].get_ydata() == pytest.approx(mean)
     corners = axis.collections[0].get_paths()[0].vertices
     assert {(1.0, 0.1), (1.0, 0.3), (3.0, 0.5), (3.0, 0.9)} <= {(x, round(y, 9)) for x, y in corners.tolist()}
 

@@ -42,13 +42,13 @@ def load(
     files = table[image_column]
     _note(file, table, image_column, split_column)
     parts = np.full(len(files), "train") if split_column is None else _parts(file, split_column, table[split_column])
-    decoded = image_cache.decode(
+    decoded, rows = image_cache.decode(
         "image_csv", root, files, size=size, channels=channels, bad_files=bad_files, cache=cache
     )
-    labels = np.array(table[label_column])[decoded.rows]
+    labels = np.array(table[label_column])[rows]
     if all(label.isascii() and label.isdecimal() and str(int(label)) == label for label in np.unique(labels)):
         labels = labels.astype(np.int64)
-    split = from_labels.divided(decoded.images, labels, parts[decoded.rows])
+    split = from_labels.divided(decoded, labels, parts[rows])
     return from_labels.dataset(file.stem, split, None, test_share, bad_files)
 
 
@@ -85,11 +85,9 @@ def _table(file: Path, columns: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _parts(file: Path, name: str, column: Sequence[str]) -> np.ndarray:
-    for cell in column:
-        if cell.lower() not in SPLITS:
-            raise checks.DataError(
-                f"dataset image_csv: {file}: column {name} has {cell!r}, expected one of {', '.join(SPLITS)}"
-            )
+    if odd := [cell for cell in column if cell.lower() not in SPLITS]:
+        expected = f"expected one of {', '.join(SPLITS)}"
+        raise checks.DataError(f"dataset image_csv: {file}: column {name} has {odd[0]!r}, {expected}")
     parts = np.array([SPLITS[cell.lower()] for cell in column])
     if "train" not in parts:
         raise checks.DataError(f"dataset image_csv: {file}: column {name} names no training images")

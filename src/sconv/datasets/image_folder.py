@@ -14,16 +14,9 @@ from sconv.datasets.dataset import Dataset
 
 # What people call the folders of the splits.
 SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "eval": "validation",
-    "evaluation": "validation",
-    "validation": "validation",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "dev", "eval", "evaluation", "validation"), "validation"),
 }
 # What desktops leave behind, beside any name that begins with a dot.
 LITTER = ("thumbs.db", "desktop.ini", "__macosx")
@@ -51,20 +44,18 @@ def load(
     found: list[tuple[str, str, str]] = []  # split, class, file
     splits, strays = _splits(root)
     for part, folder in splits.items():
-        images, foreign = _walk(root, folder)
-        found += [(part, name, file) for name, file in images]
+        inside, foreign = _walk(root, folder)
+        found += [(part, name, file) for name, file in inside]
         strays += foreign
     if not found:
         raise checks.DataError(
             f"dataset image_folder: {root} has no images in folders, expected {root}/<class>/<image>"
         )
-    files = [file for _, _, file in found]
-    decoded = image_cache.decode(
+    parts, classes, files = zip(*found, strict=True)
+    images, rows = image_cache.decode(
         "image_folder", root, files, size=size, channels=channels, bad_files=bad_files, cache=cache, strays=strays
     )
-    parts = np.array([part for part, _, _ in found])[decoded.rows]
-    classes = np.array([name for _, name, _ in found])[decoded.rows]
-    split = from_labels.divided(decoded.images, classes, parts)
+    split = from_labels.divided(images, np.array(classes)[rows], np.array(parts)[rows])
     return from_labels.dataset(root.resolve().name, split, None, test_share, bad_files)
 
 

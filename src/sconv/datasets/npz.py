@@ -51,11 +51,12 @@ def load(
 def _pairs(
     file: Path, present: Collection[str], train: Sequence[str], test: Sequence[str] | None
 ) -> dict[str, tuple[str, str]]:
-    pairs = {"train": _pair("train", train)}
-    if test is not None:
-        pairs["test"] = _pair("test", test)
-    elif set(TEST) <= set(present):
-        pairs["test"] = TEST
+    if test is None and set(TEST) <= set(present):
+        test = TEST
+    pairs = {}
+    for part, names in [("train", train)] if test is None else [("train", train), ("test", test)]:
+        inputs, labels = checks.listed(part, names, f"two names, such as [x_{part}, y_{part}]", (2, 2))
+        pairs[part] = (str(inputs), str(labels))
     missing = [name for pair in pairs.values() for name in pair if name not in present]
     if missing:
         raise checks.DataError(
@@ -63,14 +64,6 @@ def _pairs(
             f"set dataset.train and dataset.test to [inputs, labels]"
         )
     return pairs
-
-
-def _pair(setting: str, names: Sequence[str]) -> tuple[str, str]:
-    if isinstance(names, str) or not isinstance(names, Sequence) or len(names) != 2:
-        raise checks.SettingTypeError(
-            f"{setting}: got {checks.shown(names)}, expected two names, such as [x_{setting}, y_{setting}]"
-        )
-    return str(names[0]), str(names[1])
 
 
 def _inputs(array: np.ndarray) -> np.ndarray:

@@ -59,8 +59,15 @@ def _prepared(name: str, data_dir: str | None) -> Any:
     """The builder, its files downloaded; raises DataError."""
     import tensorflow_datasets as tfds
 
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    retries = logging.getLogger("urllib3.connectionpool")  # tells every try of a download: the last error will do
+    level = retries.level
     try:
-        return _downloaded(name, data_dir)
+        builder = tfds.builder(name, data_dir=data_dir)
+        retries.setLevel(logging.ERROR)
+        builder.download_and_prepare()
+        return builder
     except tfds.core.DatasetNotFoundError as error:
         hint = checks.nearest(name, tfds.list_builders())
         raise checks.DataError(f"dataset {name}: TensorFlow Datasets has no such name{hint}") from error
@@ -69,23 +76,8 @@ def _prepared(name: str, data_dir: str | None) -> Any:
     except Exception as error:  # no network, a broken download, one to be made by hand: each has an error of its own
         hint = f"; {_WITHOUT}" if isinstance(error, OSError) else ""
         raise checks.DataError(f"dataset {name}: {_first_line(error)}{hint}") from error
-
-
-def _downloaded(name: str, data_dir: str | None) -> Any:
-    """The builder, its files downloaded; the library tells every try of a download, which is left to the last line."""
-    import tensorflow_datasets as tfds
-
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    builder = tfds.builder(name, data_dir=data_dir)
-    retries = logging.getLogger("urllib3.connectionpool")
-    level = retries.level
-    retries.setLevel(logging.ERROR)
-    try:
-        builder.download_and_prepare()
     finally:
         retries.setLevel(level)
-    return builder
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:
@@ -146,5 +138,4 @@ def _decoder(feature: Any, shape: tuple[int, ...]) -> Callable[[Any], Any]:
 
 
 def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return textwrap.shorten(lines[0], 200) if lines else type(error).__name__
+    return textwrap.shorten(str(error).strip().partition("\n")[0], 200) or type(error).__name__

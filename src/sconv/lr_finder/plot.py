@@ -4,90 +4,68 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sconv.plots.figures import BLUE, ORANGE, stroke
+from sconv.plots.figures import BLUE, ORANGE, new_figure, stroke
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-
-class Tested(Protocol):
-    """What of a range test is drawn: see `sconv.RangeTest`."""
-
-    @property
-    def learning_rates(self) -> np.ndarray: ...
-    @property
-    def losses(self) -> np.ndarray: ...
-    @property
-    def smoothed(self) -> np.ndarray: ...
-    @property
-    def suggestions(self) -> dict[str, float]: ...
-    @property
-    def rule(self) -> str: ...
-    @property
-    def end_lr(self) -> float: ...
-    @property
-    def diverged_at(self) -> float | None: ...
-    @property
-    def problem(self) -> str | None: ...
-
+    from sconv.lr_finder.result import RangeTest
 
 RED, PALE, DARK = "#c23b3b", "#b8c4d0", "#444444"
 
 
-def range_test(test: Tested) -> Figure:
+def range_test(test: RangeTest) -> Figure:
     """Raw and smoothed loss over lr, each suggestion on a line of its own above them, divergence shaded."""
     rows = max(len(test.suggestions), 1)
-    figure = _figure(8.0, 3.8 + 0.24 * rows)
+    figure = new_figure(8.0, 3.8 + 0.24 * rows, "constrained")
     names, axis = figure.subplots(2, 1, sharex=True, height_ratios=[0.24 * rows, 3.6])
     axis.plot(test.learning_rates, test.losses, color=PALE, linewidth=0.8, label="loss of each batch")
     axis.plot(test.learning_rates, test.smoothed, color=BLUE, linewidth=2, label="smoothed")
     _range_axes(axis, [test])
     names.set_axis_off()
     names.set_ylim(-0.5, rows - 0.5)
+    beside: Any = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+    beside["bbox"] = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     for row, (rule, rate) in enumerate(sorted(test.suggestions.items(), key=lambda item: -item[1])):
         chosen = rule == test.rule
-        colour, weight = (ORANGE, "bold") if chosen else (DARK, "normal")
-        axis.axvline(rate, color=colour, linewidth=1.6 if chosen else 0.8, linestyle="-" if chosen else ":", zorder=1)
+        colour, weight, width, dash = (ORANGE, "bold", 1.6, "-") if chosen else (DARK, "normal", 0.8, ":")
+        axis.axvline(rate, color=colour, linewidth=width, linestyle=dash, zorder=1)
         axis.plot(rate, np.interp(rate, test.learning_rates, test.smoothed), "o", color=colour, zorder=4)
-        names.plot([rate, rate], [-0.5, row], color=colour, linewidth=1.6 if chosen else 0.8, clip_on=False)
+        names.plot([rate, rate], [-0.5, row], color=colour, linewidth=width, clip_on=False)
         names.plot(rate, row, "o", color=colour, markersize=4)
-        _beside(names, rate, row, f"{rule}  {rate:.2g}", axis.get_xlim(), color=colour, fontweight=weight)
+        # On the side that has room.
+        aside, side = (-6, "right") if np.interp(np.log(rate), np.log(axis.get_xlim()), (0, 1)) > 0.85 else (6, "left")
+        text = f"{rule}  {rate:.2g}"
+        names.annotate(text, (rate, row), (aside, 0), ha=side, color=colour, fontweight=weight, **beside)
     if test.problem:
         names.text(0.0, 0.5, "no suggestion: the loss allows none", transform=names.transAxes, color=RED)
     axis.legend(loc="lower left", framealpha=0.9)
     return figure
 
 
-def range_grid(tests: Mapping[str, Tested], chosen: str | None, lr: float | None) -> Figure:
+def range_grid(tests: Mapping[str, RangeTest], chosen: str, lr: float) -> Figure:
     """The smoothed losses of several range tests by their labels; the chosen one is drawn bold, its lr marked."""
-    figure = _figure(8.0, 4.6)
+    figure = new_figure(8.0, 4.6, "constrained")
     axis = figure.subplots()
     for number, (label, test) in enumerate(tests.items()):
-        bold = label == chosen
         colour, dash = stroke(number if number < 1 else number + 1)  # the second is the chosen one's
-        axis.plot(
-            test.learning_rates,
-            test.smoothed,
-            color=ORANGE if bold else colour,
-            linestyle="solid" if bold else dash,
-            linewidth=2.6 if bold else 1.3,
-            zorder=3 if bold else 2,
-            label=label,
-        )
+        look: Any = {"color": colour, "linestyle": dash, "linewidth": 1.3}
+        if label == chosen:
+            look = {"color": ORANGE, "linewidth": 2.6, "zorder": 3}
+        axis.plot(test.learning_rates, test.smoothed, label=label, **look)
     _range_axes(axis, list(tests.values()))
-    if lr is not None:
-        axis.axvline(lr, color=ORANGE, linewidth=1.4, linestyle="--", label=f"recommended lr {lr:.2g}")
+    axis.axvline(lr, color=ORANGE, linewidth=1.4, linestyle="--", label=f"recommended lr {lr:.2g}")
     axis.set_ylabel("smoothed loss")
     axis.legend(loc="lower left", framealpha=0.9)
     return figure
 
 
-def _range_axes(axis: Axes, tests: list[Tested]) -> None:
+def _range_axes(axis: Axes, tests: list[RangeTest]) -> None:
     """A log axis over the planned range, the losses that matter in view, what lies past divergence shaded."""
     axis.set_xscale("log")
     axis.set_xlim(min(test.learning_rates[0] for test in tests), max(test.end_lr for test in tests))
@@ -95,30 +73,13 @@ def _range_axes(axis: Axes, tests: list[Tested]) -> None:
     start = max(float(np.median(test.smoothed[: max(1, len(test.smoothed) // 10)])) for test in tests)
     margin = max(start - low, 0.1 * abs(start), 1e-12)
     axis.set_ylim(low - 0.15 * margin, start + 0.6 * margin)
-    ends = [test.diverged_at for test in tests]
-    first = None if None in ends else max(end for end in ends if end is not None)
-    if first is not None:
+    ends = [test.diverged_at for test in tests if test.diverged_at is not None]
+    if len(ends) == len(tests):
+        first = max(ends)
         axis.axvspan(first, axis.get_xlim()[1], color=RED, alpha=0.12, linewidth=0, label=f"diverged (lr {first:.2g})")
     axis.set_xlabel("learning rate")
     axis.set_ylabel("loss")
     axis.grid(alpha=0.3)
-
-
-def _beside(axis: Axes, x: float, y: float, text: str, limits: tuple[float, float], **style: Any) -> None:
-    """Write next to a point of a log axis, on the side that has room."""
-    position = np.log(x / limits[0]) / np.log(limits[1] / limits[0])
-    left = position > 0.85
-    axis.annotate(
-        text,
-        (x, y),
-        xytext=(-6 if left else 6, 0),
-        textcoords="offset points",
-        ha="right" if left else "left",
-        va="center",
-        fontsize=9,
-        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
-        **style,
-    )
 
 
 def png(figure: Figure) -> bytes:
@@ -126,10 +87,3 @@ def png(figure: Figure) -> bytes:
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120, metadata={"Software": None})
     return image.getvalue()
-
-
-def _figure(width: float, height: float) -> Figure:
-    # Not through pyplot: it would hold on to the figure, and may want a screen.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")

@@ -114,10 +114,5 @@ def smith(curve: Curve, margin: float = 2.0, climb: float = 0.1, ragged: float =
     return float(curve.rates[edge]) / margin
 
 
-RULES: dict[str, Callable[[Curve], float]] = {
-    "valley": valley,
-    "steep": steep,
-    "minimum": minimum,
-    "slide": slide,
-    "smith": smith,
-}
+_RULES: tuple[Callable[[Curve], float], ...] = (valley, steep, minimum, slide, smith)
+RULES = {rule.__name__: rule for rule in _RULES}

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import classifier, image_shape, scaled
 
 
 def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> keras.Model:
@@ -19,16 +18,13 @@ def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> k
     He et al. have it, which suits inputs from 0 to 1. Raises SettingError or SettingTypeError. Source: BVLC Caffe,
     `examples/cifar10/cifar10_full_train_test.prototxt`; `Cifar/architectures/cifar3.prototxt` of lnsmith54/hyperParam1.
     """
-    units = checks.integer("classes", classes, at_least=2)
-    inputs = keras.Input(image_shape(input_shape))
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
+    inputs, x = scaled(image_shape(input_shape), scale)
     # Windows of 3 every 2, the last one cut off at the border: what Caffe does by rounding up.
     pool = {"pool_size": 3, "strides": 2, "padding": "same"}
     x = layers.ReLU()(layers.MaxPooling2D(**pool)(_convolution(32)(x)))
     x = layers.AveragePooling2D(**pool)(layers.ReLU()(_convolution(32)(x)))
     x = layers.AveragePooling2D(**pool)(layers.ReLU()(_convolution(64)(x)))
-    outputs = layers.Dense(units, activation="softmax", dtype="float32")(layers.Flatten()(x))
-    return keras.Model(inputs, outputs, name="cnn3")
+    return classifier(inputs, layers.Flatten()(x), classes, "cnn3")
 
 
 def _convolution(channels: int) -> layers.Layer:

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import activated, classifier, convolution, image_shape, scaled
 
 # Pooled three times by 2.
 SMALLEST = 8
@@ -23,17 +23,8 @@ def build(input_shape: Sequence[int], classes: int, width: int = 32, scale: floa
     batch normalisation of Ioffe and Szegedy (arXiv 1502.03167), under which it bears high learning rates.
     """
     channels = checks.integer("width", width, at_least=1)
-    units = checks.integer("classes", classes, at_least=2)
-    inputs = keras.Input(image_shape(input_shape, SMALLEST))
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
+    inputs, x = scaled(image_shape(input_shape, SMALLEST), scale)
     for factor in (1, 2, 4):
-        x = layers.MaxPooling2D(2)(_convolution(x, factor * channels))
-    x = layers.GlobalAveragePooling2D()(_convolution(x, 8 * channels))
-    outputs = layers.Dense(units, activation="softmax", dtype="float32")(x)
-    return keras.Model(inputs, outputs, name="convnet")
-
-
-def _convolution(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
-    x = layers.Conv2D(channels, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-    # Keras's 0.99 would still remember the first of a few hundred updates.
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.MaxPooling2D(2)(activated(convolution(x, factor * channels)))
+    x = layers.GlobalAveragePooling2D()(activated(convolution(x, 8 * channels)))
+    return classifier(inputs, x, classes, "convnet")

@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import activated, classifier, convolution, dropped, image_shape, per_stage, scaled
 
 # Pooled twice by 2.
 SMALLEST = 4
@@ -29,38 +29,15 @@ def build(
     parameters on CIFAR-10. Raises SettingError or SettingTypeError. Source: Huang et al., "Densely connected
     convolutional networks" (arXiv 1608.06993), section 3, the basic DenseNet of table 2.
     """
-    per_block = _layers_per_block(depth)
+    per_block = per_stage(depth, 3, 4)
     growth = checks.integer("growth_rate", growth_rate, at_least=1)
     rate = checks.number("dropout", dropout, at_least=0, below=1)
-    units = checks.integer("classes", classes, at_least=2)
-    inputs = keras.Input(image_shape(input_shape, SMALLEST))
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
-    x = _convolution(x, 16)
+    inputs, x = scaled(image_shape(input_shape, SMALLEST), scale)
+    x = convolution(x, 16)
     for block in range(3):
         if block:
-            x = layers.AveragePooling2D(2)(_dropped(_convolution(_activated(x), x.shape[-1], 1), rate))
+            x = layers.AveragePooling2D(2)(dropped(convolution(activated(x), x.shape[-1], 1), rate))
         for _ in range(per_block):
-            x = layers.Concatenate()([x, _dropped(_convolution(_activated(x), growth), rate)])
-    x = layers.GlobalAveragePooling2D()(_activated(x))
-    outputs = layers.Dense(units, activation="softmax", dtype="float32")(x)
-    return keras.Model(inputs, outputs, name=f"densenet{3 * per_block + 4}_{growth}")
-
-
-def _layers_per_block(depth: int) -> int:
-    count, rest = divmod(checks.integer("depth", depth, at_least=7) - 4, 3)
-    if rest:
-        raise checks.SettingError(f"depth: got {depth!r}, expected 3n + 4: 7, 10, ..., 22, ..., 40, ..., 100, ...")
-    return count
-
-
-def _dropped(x: keras.KerasTensor, rate: float) -> keras.KerasTensor:
-    return layers.Dropout(rate)(x) if rate else x
-
-
-def _activated(x: keras.KerasTensor) -> keras.KerasTensor:
-    # Keras's own 0.99 remembers the start for hundreds of steps; a short run would be evaluated with stale averages.
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
-
-
-def _convolution(x: keras.KerasTensor, channels: int, size: int = 3) -> keras.KerasTensor:
-    return layers.Conv2D(channels, size, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+            x = layers.Concatenate()([x, dropped(convolution(activated(x), growth), rate)])
+    x = layers.GlobalAveragePooling2D()(activated(x))
+    return classifier(inputs, x, classes, f"densenet{3 * per_block + 4}_{growth}")

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import classifier, image_shape, scaled
 
 # The second pooling needs two rows: from 8 it is 8, pooled 4, valid convolution 2, pooled 1.
 SMALLEST = 8
@@ -21,9 +20,7 @@ def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> k
     Raises SettingError or SettingTypeError. Source: avanwyk, "Super-convergence with the 1cycle policy" (2019), after
     LeCun et al. (1998).
     """
-    units = checks.integer("classes", classes, at_least=2)
-    inputs = keras.Input(image_shape(input_shape, SMALLEST))
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
+    inputs, x = scaled(image_shape(input_shape, SMALLEST), scale)
     x = layers.Conv2D(6, 3, padding="same", activation="relu")(x)
     x = layers.AveragePooling2D(2)(x)
     x = layers.Conv2D(16, 3, activation="relu")(x)
@@ -31,5 +28,4 @@ def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> k
     x = layers.Flatten()(x)
     x = layers.Dense(120, activation="relu")(x)
     x = layers.Dense(84, activation="relu")(x)
-    outputs = layers.Dense(units, activation="softmax", dtype="float32")(x)
-    return keras.Model(inputs, outputs, name="lenet5")
+    return classifier(inputs, x, classes, "lenet5")

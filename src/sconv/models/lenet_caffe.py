@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
-from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import classifier, image_shape, scaled
 
 # From 16 it is 12, pooled 6, convolved 2, pooled 1.
 SMALLEST = 16
@@ -22,13 +21,10 @@ def build(input_shape: Sequence[int], classes: int, scale: float = 1 / 255) -> k
     which Smith trains in "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), table 2. The
     file's double learning rate for biases is left out.
     """
-    units = checks.integer("classes", classes, at_least=2)
-    inputs = keras.Input(image_shape(input_shape, SMALLEST))
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
+    inputs, x = scaled(image_shape(input_shape, SMALLEST), scale)
     # Caffe's "xavier" looks at the fan-in only.
     start = {"kernel_initializer": "lecun_uniform"}
     for channels in (20, 50):
         x = layers.MaxPooling2D(2)(layers.Conv2D(channels, 5, **start)(x))
     x = layers.Dense(500, activation="relu", **start)(layers.Flatten()(x))
-    outputs = layers.Dense(units, activation="softmax", dtype="float32", **start)(x)
-    return keras.Model(inputs, outputs, name="lenet_caffe")
+    return classifier(inputs, x, classes, "lenet_caffe", **start)

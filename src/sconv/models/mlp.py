@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
+from sconv.models.blocks import classifier, dropped, scaled
 
 
 def build(
@@ -25,14 +26,9 @@ def build(
     shape = checks.integers("input_shape", input_shape, at_least=1, example="[28, 28, 1]")
     if not shape:
         raise checks.SettingError(f"input_shape: got {input_shape!r}, expected at least one size, such as [28, 28, 1]")
-    units = checks.integer("classes", classes, at_least=2)
     rate = checks.number("dropout", dropout, at_least=0, below=1)
-    inputs = keras.Input(shape)
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
+    inputs, x = scaled(shape, scale)
     x = layers.Flatten()(x)
     for width in checks.integers("hidden", hidden, at_least=1, example="[128, 64]"):
-        x = layers.Dense(width, activation="relu")(x)
-        if rate:
-            x = layers.Dropout(rate)(x)
-    outputs = layers.Dense(units, activation="softmax", dtype="float32")(x)
-    return keras.Model(inputs, outputs, name="mlp")
+        x = dropped(layers.Dense(width, activation="relu")(x), rate)
+    return classifier(inputs, x, classes, "mlp")

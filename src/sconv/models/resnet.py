@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import activated, classifier, convolution, image_shape, normalised, per_stage, scaled
 
 
 def build(
@@ -24,38 +24,21 @@ def build(
     ten classes has 269,722 trainable parameters for 32x32x3. Raises SettingError or SettingTypeError. Source: He et
     al., "Deep residual learning for image recognition" (arXiv 1512.03385), section 4.2, shortcuts of option A.
     """
-    blocks = _blocks_per_stage(depth)
-    units = checks.integer("classes", classes, at_least=2)
+    blocks = per_stage(depth, 6, 2)
     channels = checks.integer("width", width, at_least=1)
-    inputs = keras.Input(image_shape(input_shape))
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
-    x = layers.ReLU()(_convolution(x, channels))
+    inputs, x = scaled(image_shape(input_shape), scale)
+    x = activated(convolution(x, channels))
     for stage in range(3):
         for block in range(blocks):
             x = _block(x, channels * 2**stage, strides=2 if stage > 0 and block == 0 else 1)
     x = layers.GlobalAveragePooling2D()(x)
-    outputs = layers.Dense(units, activation="softmax", dtype="float32", kernel_initializer="he_normal")(x)
-    return keras.Model(inputs, outputs, name=f"resnet{6 * blocks + 2}")
-
-
-def _blocks_per_stage(depth: int) -> int:
-    layers_in_all = checks.integer("depth", depth, at_least=8)
-    blocks, rest = divmod(layers_in_all - 2, 6)
-    if rest:
-        raise checks.SettingError(f"depth: got {depth!r}, expected 6n + 2: 8, 14, 20, 26, 32, 38, 44, 50, 56, ...")
-    return blocks
+    return classifier(inputs, x, classes, f"resnet{6 * blocks + 2}", kernel_initializer="he_normal")
 
 
 def _block(x: keras.KerasTensor, channels: int, strides: int) -> keras.KerasTensor:
-    residual = layers.ReLU()(_convolution(x, channels, strides))
-    residual = _convolution(residual, channels)
+    residual = activated(convolution(x, channels, strides=strides))
+    residual = normalised(convolution(residual, channels))
     return layers.ReLU()(layers.Add()([_shortcut(x, channels, strides), residual]))
-
-
-def _convolution(x: keras.KerasTensor, channels: int, strides: int = 1) -> keras.KerasTensor:
-    x = layers.Conv2D(channels, 3, strides, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
-    # Keras's own 0.99 remembers the start for hundreds of steps; a short run would be evaluated with stale averages.
-    return layers.BatchNormalization(momentum=0.9)(x)
 
 
 def _shortcut(x: keras.KerasTensor, channels: int, strides: int) -> keras.KerasTensor:

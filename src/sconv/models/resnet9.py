@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import image_shape, scaled
 
 # Pooled three times by 2.
 SMALLEST = 8
@@ -31,8 +31,7 @@ def build(
     channels = checks.integer("width", width, at_least=1)
     units = checks.integer("classes", classes, at_least=2)
     factor = checks.number("logit_scale", logit_scale, above=0)
-    inputs = keras.Input(image_shape(input_shape, SMALLEST))
-    x = layers.Rescaling(checks.number("scale", scale, above=0))(inputs)
+    inputs, x = scaled(image_shape(input_shape, SMALLEST), scale)
     x = _convolution(x, channels)
     x = _residual(_pooled(x, 2 * channels))
     x = _pooled(x, 4 * channels)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from sconv import checks
-from sconv.models import image_shape
+from sconv.models.blocks import classifier, dropped, image_shape
 
 # The name of the backbone's layer in the model, for a learning rate of its own.
 BACKBONE = "backbone"
@@ -22,21 +22,11 @@ _STANDARD = ((1 / (255 * _STD)).tolist(), (-_MEAN / _STD).tolist(), False)
 _CAFFE = (1.0, [-123.68, -116.779, -103.939], True)
 _RAW = (1.0, 0.0, False)  # the backbone begins with its own
 _PREPARED = {
-    _APPS.ConvNeXtTiny: _RAW,
+    **dict.fromkeys((_APPS.ConvNeXtTiny, _APPS.EfficientNetB0, _APPS.EfficientNetV2B0, _APPS.MobileNetV3Small), _RAW),
+    **dict.fromkeys((_APPS.InceptionResNetV2, _APPS.InceptionV3, _APPS.MobileNet, _APPS.MobileNetV2), _SIGNED),
+    **dict.fromkeys((_APPS.NASNetMobile, _APPS.ResNet50V2, _APPS.Xception), _SIGNED),
+    **dict.fromkeys((_APPS.ResNet50, _APPS.VGG16, _APPS.VGG19), _CAFFE),
     _APPS.DenseNet121: _STANDARD,
-    _APPS.EfficientNetB0: _RAW,
-    _APPS.EfficientNetV2B0: _RAW,
-    _APPS.InceptionResNetV2: _SIGNED,
-    _APPS.InceptionV3: _SIGNED,
-    _APPS.MobileNet: _SIGNED,
-    _APPS.MobileNetV2: _SIGNED,
-    _APPS.MobileNetV3Small: _RAW,
-    _APPS.NASNetMobile: _SIGNED,
-    _APPS.ResNet50: _CAFFE,
-    _APPS.ResNet50V2: _SIGNED,
-    _APPS.VGG16: _CAFFE,
-    _APPS.VGG19: _CAFFE,
-    _APPS.Xception: _SIGNED,
 }
 # A family shares a module, whose path is Keras's own affair.
 _FAMILIES = {one.__module__: prepared for one, prepared in _PREPARED.items()}
@@ -61,7 +51,6 @@ def build(
     """
     shape = image_shape(input_shape)
     checks.choice("input_shape: number of channels", shape[-1], (1, 3))
-    units = checks.integer("classes", classes, at_least=2)
     rate = checks.number("dropout", dropout, at_least=0, below=1)
     checks.choice("frozen", frozen, (True, False))
     function = getattr(backbone, "func", backbone)  # a config gives a partial
@@ -74,9 +63,7 @@ def build(
     inputs = keras.Input(shape)
     x = inputs if shape[-1] == 3 else layers.Concatenate()([inputs] * 3)
     x = layers.GlobalAveragePooling2D()(body(_prepared(x, function)))
-    x = layers.Dropout(rate)(x) if rate else x
-    outputs = layers.Dense(units, activation="softmax", dtype="float32", name="head")(x)
-    return keras.Model(inputs, outputs, name=f"transfer_{function.__name__.lower()}")
+    return classifier(inputs, dropped(x, rate), classes, f"transfer_{function.__name__.lower()}", name="head")
 
 
 def _pretrained(backbone: Callable[..., keras.Model], shape: tuple[int, ...], weights: str | None) -> keras.Model:

@@ -53,12 +53,12 @@ def schedule(
     return figure
 
 
-def sheet(schedules: Mapping[str, Curves], columns: int = 4) -> Figure:
-    """Many schedules side by side: of each, by name, the learning rates, the momenta and the knots.
+def sheet(schedules: Mapping[str, Curves]) -> Figure:
+    """Many schedules, four side by side: of each, by name, the learning rates, the momenta and the knots.
 
     Learning rates from 0 to the highest of each; all momenta on one scale.
     """
-    columns = min(columns, len(schedules))
+    columns = min(4, len(schedules))
     rows = -(-len(schedules) // columns)
     figure = new_figure(2.4 * columns, 1.75 * rows)
     edge = 0.17 / rows
@@ -84,8 +84,8 @@ def _panel(figure: Figure, cell: SubplotSpec, name: str, curves: Curves, ends: t
     margin = 0.25 * (ends[1] - ends[0]) or 0.1
     lower.set_ylim(ends[0] - margin, ends[1] + margin)
     if momenta is None:
-        lower.text(0.5, 0.5, "momentum: the optimizer's own", ha="center", va="center", transform=lower.transAxes)
-        lower.texts[0].set(fontsize=7, color=GREY)
+        words: Any = {"ha": "center", "va": "center", "fontsize": 7, "color": GREY}
+        lower.text(0.5, 0.5, "momentum: the optimizer's own", transform=lower.transAxes, **words)
         lower.set_axis_off()
     else:
         _curve(lower, momenta, knots, ORANGE)
@@ -115,12 +115,7 @@ def _tell_values(axis: Axes, values: np.ndarray, knots: Sequence[int]) -> None:
 def _epochs_on_top(axis: Axes, steps_per_epoch: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    top = axis.secondary_xaxis(
-        "top",
-        functions=(
-            lambda steps: np.divide(steps, steps_per_epoch),
-            lambda epochs: np.multiply(epochs, steps_per_epoch),
-        ),
-    )
+    there_and_back = (lambda steps: steps / steps_per_epoch, lambda epochs: epochs * steps_per_epoch)
+    top = axis.secondary_xaxis("top", functions=there_and_back)
     top.xaxis.set_major_locator(MaxNLocator(integer=True))
     top.set_xlabel("epochs")

@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.list:
             found, notes = groups.read(options.paths)
             table.listing(found, console)
-            _say(notes)
+            for note in notes:
+                print(note, file=sys.stderr)
         else:
             _report(options, console)
     except (checks.UserError, OSError) as error:
@@ -79,11 +80,6 @@ def _run(path: Path) -> runs.Run:
         return runs.read(path)
     except runs.BrokenRun as error:
         raise checks.UserError(f"compare: got {path}, expected a run directory ({error})") from error
-
-
-def _say(notes: list[str]) -> None:
-    for note in notes:
-        print(note, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,11 +37,11 @@ class Row:
     steps: MeanStd | None
     seconds: MeanStd | None
     images_per_second: MeanStd | None
-    baseline: Group | None = None
-    target: float | None = None
-    time_to_target: dict[str, TimeToTarget] = field(default_factory=dict)  # by unit, as the next
-    speedups: dict[str, Speedup] = field(default_factory=dict)
-    gain: Difference | None = None
+    baseline: Group | None
+    target: float | None
+    time_to_target: dict[str, TimeToTarget]  # by unit, as the next
+    speedups: dict[str, Speedup]
+    gain: Difference | None
 
     @property
     def is_baseline(self) -> bool:
@@ -69,30 +69,31 @@ def compare(groups: Sequence[Group], baseline: str | None = None, target: float 
         labels = "; ".join(group.label for group in groups)
         raise checks.SettingError(f"baseline: got {baseline!r}, expected a group out of {labels}")
     rows = tuple(_row(group, candidates, target) for group in groups)
-    return Comparison(rows, tuple(_notes(rows, candidates, target)))
+    notes = (*_baselines(rows, candidates, target), *_few_seeds(rows), *_costs(rows), *_splits(rows))
+    return Comparison(rows, notes)
 
 
 def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row:
     finished = group.finished
     speeds = [_images_per_second(run) for run in finished]
-    row = Row(
+    own = _own_baseline(group, candidates)
+    if target is None and own is not None:
+        target = _monitored_accuracy(own)
+    times = {} if target is None else {unit: _time_to_target(group, unit, target) for unit in UNITS}
+    rival = own if times and own is not group else None
+    return Row(
         group,
         test=mean_std(_accuracies(group, "test")),
         validation=mean_std(_accuracies(group, "validation")),
         steps=mean_std([run.summary["steps"] for run in finished]),
         seconds=mean_std([run.summary["seconds"]["training"] for run in finished]),
         images_per_second=mean_std([speed for speed in speeds if speed is not None]),
-        baseline=_own_baseline(group, candidates),
+        baseline=own,
+        target=target,
+        time_to_target=times,
+        speedups={} if rival is None else {unit: _speedup(rival, unit, target or 0, times[unit]) for unit in UNITS},
+        gain=None if rival is None else _gain(group, candidates),
     )
-    if target is None and row.baseline is not None:
-        target = _monitored_accuracy(row.baseline)
-    if target is None:
-        return row
-    row = replace(row, target=target, time_to_target={unit: _time_to_target(group, unit, target) for unit in UNITS})
-    if row.baseline is None or row.baseline is group:
-        return row
-    speedups = {unit: _speedup(row.baseline, group, unit, target) for unit in UNITS}
-    return replace(row, speedups=speedups, gain=_gain(group, candidates))
 
 
 def _accuracies(group: Group, split: str) -> list[float]:
@@ -131,11 +132,11 @@ def _time_to_target(group: Group, unit: str, target: float) -> TimeToTarget:
     return TimeToTarget((*costs, *([None] * len(group.diverged))))
 
 
-def _speedup(baseline: Group, group: Group, unit: str, target: float) -> Speedup:
+def _speedup(baseline: Group, unit: str, target: float, time: TimeToTarget) -> Speedup:
     # A diverged seed counts with what its finished fellows spent: its own budget in seconds is not known.
     spent = [float(run.epochs[unit][-1]) for run in baseline.finished]
     budgets = spent + [float(np.mean(spent))] * len(baseline.diverged)
-    return speedup(_time_to_target(baseline, unit, target), budgets, _time_to_target(group, unit, target))
+    return speedup(_time_to_target(baseline, unit, target), budgets, time)
 
 
 def _images_per_second(run: runs.Run) -> float | None:
@@ -145,10 +146,6 @@ def _images_per_second(run: runs.Run) -> float | None:
 
 def _node(group: Group, name: str) -> dict[str, object]:
     return {key: value for key, value in group.config.items() if key.partition(".")[0] == name}
-
-
-def _notes(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
-    return [*_baselines(rows, candidates, target), *_few_seeds(rows), *_costs(rows), *_splits(rows)]
 
 
 def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
@@ -164,7 +161,7 @@ def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float |
     if len({str(_node(row.group, "dataset")) for row in rows}) > 1:
         notes.append("several datasets: compare accuracies and targets within one only")
     for row in rows:
-        if row.is_baseline and any(other.baseline is row.group for other in rows):
+        if row.is_baseline:
             what = "given" if target is not None else "the mean this baseline ends at"
             aim = f"{100 * (row.target or 0):.2f} % {row.group.monitored} accuracy"
             notes.append(f"* the baseline, {row.group.label}: target {aim} ({what})")

@@ -1,9 +1,9 @@
-"""What a group's runs went through: means over seeds epoch by epoch, and the schedule step by step."""
+"""What a group's runs went through: each seed epoch by epoch, and the schedule step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,33 +11,36 @@ from sconv import runs
 from sconv.report.groups import Group, monitored
 
 METRICS = ("val_accuracy", "val_loss", "loss")
-AXES = ("step", "epoch", "seconds")
-SCHEDULE = {"learning_rate": "learning rate", "momentum": "momentum"}  # column of steps.csv: what to call it
+AXES = {"step": "steps", "epoch": "epochs", "seconds": "seconds of training"}  # column: what to call it
+SCHEDULE = {"learning_rate": "learning rate", "momentum": "momentum"}  # of steps.csv, likewise
 POINTS = 250  # of a line on the page: its kinks stay visible, and a hundred runs stay a small file
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One group's finished runs. Every array has a row a seed and a column an epoch; seconds are of training."""
+    """Columns by their names, each an array with a row a seed and a point of the training a column."""
 
-    seeds: tuple[int, ...]
-    step: np.ndarray
-    epoch: np.ndarray
-    seconds: np.ndarray
-    metrics: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray]
 
-    def band(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation over seeds, an epoch each; the deviation of one seed is nought."""
-        values = self.metrics[metric]
-        deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1])
-        return values.mean(axis=0), deviation
+    @property
+    def seeds(self) -> int:
+        return len(self.columns["step"])
+
+    def mean(self, name: str) -> np.ndarray:
+        """Mean over seeds, a point each."""
+        return self.columns[name].mean(axis=0)
+
+    def deviation(self, name: str) -> np.ndarray:
+        """Standard deviation over seeds, a point each; of several seeds."""
+        return self.columns[name].std(axis=0, ddof=1)
 
     def thinned(self) -> Curves:
-        """The same with at most POINTS epochs, first and last among them."""
-        length = self.step.shape[1]
-        kept = np.linspace(0, length - 1, min(length, POINTS)).round().astype(int)
-        axes = {axis: getattr(self, axis)[:, kept] for axis in AXES}
-        return replace(self, **axes, metrics={name: rows[:, kept] for name, rows in self.metrics.items()})
+        """The same with about POINTS points at most, the ends and the extremes of each mean among them."""
+        length = self.columns["step"].shape[1]
+        kept = {*np.linspace(0, length - 1, min(length, POINTS)).round().astype(int).tolist()}
+        for name in self.columns:
+            kept |= {int(np.argmax(self.mean(name))), int(np.argmin(self.mean(name)))}
+        return Curves({name: rows[:, sorted(kept)] for name, rows in self.columns.items()})
 
 
 def titles(groups: Sequence[Group]) -> dict[str, str]:
@@ -53,38 +56,23 @@ def labels(groups: Sequence[Group]) -> list[str]:
 
 
 def of(group: Group) -> Curves | None:
-    """The curves of a group; None where nothing finished."""
-    finished = group.finished
-    if not finished:
+    """A point an epoch of a group's finished runs, with AXES and METRICS; None where nothing finished."""
+    epochs = [run.epochs for run in group.finished]
+    if not epochs:
         return None
     # One configuration has one number of epochs; a finished run that has fewer was cut by hand.
-    length = min(len(run.epochs["epoch"]) for run in finished)
-
-    def rows(name: str) -> np.ndarray:
-        return np.array([run.epochs[name][:length] for run in finished])
-
-    seeds = tuple(int(run.summary["seed"]) for run in finished)
-    metrics = {name: rows(name) for name in METRICS}
-    return Curves(seeds, rows("step"), rows("epoch"), rows("seconds"), metrics)
+    length = min(len(each["epoch"]) for each in epochs)
+    return Curves({name: np.array([each[name][:length] for each in epochs]) for name in (*AXES, *METRICS)})
 
 
-def schedule(group: Group) -> dict[str, np.ndarray] | None:
-    """Step, learning rate and momentum of the first run that has them; the same in every seed of a group."""
+def schedule(group: Group) -> Curves | None:
+    """A point a step of the first run that has any, the same in every seed of a group; momentum where it is driven."""
     for run in group.runs:
         try:
-            columns = runs.read_steps(run.directory)
+            found = runs.read_steps(run.directory)
         except runs.BrokenRun:
             continue
-        if len(columns["step"]):
-            return {name: columns[name] for name in ("step", *SCHEDULE)}
+        if len(found["step"]):
+            kept = [name for name in ("step", *SCHEDULE) if np.isfinite(found[name]).any()]
+            return Curves({name: found[name][np.newaxis] for name in kept})
     return None
-
-
-def thinned(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """At most about POINTS rows, the ends and the extremes among them."""
-    length = len(columns["step"])
-    kept = set(np.linspace(0, length - 1, min(length, POINTS)).round().astype(int).tolist())
-    for name in SCHEDULE:
-        if np.isfinite(columns[name]).any():
-            kept |= {int(np.nanargmax(columns[name])), int(np.nanargmin(columns[name]))}
-    return {name: values[sorted(kept)] for name, values in columns.items()}

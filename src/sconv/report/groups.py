@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Group:
         return Counter(run.summary["status"] for run in self.runs)
 
 
-def gather(paths: Iterable[Path]) -> tuple[list[Group], list[str]]:
+def gather(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
     """The groups of all training runs at or below `paths`, and a line for each thing left out."""
     found, notes = read(paths)
     others = Counter(_task(run) for run in found if _task(run) not in TRAINING)
@@ -67,11 +67,10 @@ def gather(paths: Iterable[Path]) -> tuple[list[Group], list[str]]:
     return groups, notes
 
 
-def read(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
+def read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
     """Every run at or below `paths`, each once, and a line for each that cannot be read."""
     found: list[Run] = []
     notes: list[str] = []
-    paths = list(paths)
     for path in paths:
         if not path.is_dir():
             raise checks.UserError(f"report: {path} is no directory")
@@ -98,7 +97,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names whose values are not the same in all of the flat `configs`."""
     names = dict.fromkeys(name for config in configs for name in config)
-    return [name for name in names if any(_value(config, name) != _value(configs[0], name) for config in configs)]
+    return [name for name in names if any(_differ(name, config, configs[0]) for config in configs)]
 
 
 def settings(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
@@ -128,11 +127,8 @@ def matching(groups: Sequence[Group], wanted: str) -> list[Group]:
     return [group for group in groups if all(has(group, key, value) for key, _, value in pairs)]
 
 
-_ABSENT = object()
-
-
-def _value(config: Mapping[str, Any], name: str) -> Any:
-    return config.get(name, _ABSENT)
+def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (name in one, one.get(name)) != (name in other, other.get(name))
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
@@ -152,16 +148,13 @@ def _setting(run: Run) -> dict[str, Any]:
 def _one_a_seed(members: list[Run], notes: list[str]) -> list[Run]:
     """The newest of several runs of one seed, a finished one first: they are the same experiment, not two samples."""
     newest: dict[Any, Run] = {}
-    for run in sorted(members, key=_merit):
+    by_age = sorted(members, key=lambda run: str(run.summary.get("started", "")))
+    for run in sorted(by_age, key=lambda run: run.summary["status"] == "finished"):
         seed = run.config.get("seed")
         if seed in newest:
             notes.append(f"left out: {newest[seed].directory}: seed {seed} was run again in {run.directory.name}")
         newest[seed] = run
     return [newest[seed] for seed in sorted(newest, key=str)]
-
-
-def _merit(run: Run) -> tuple[bool, str]:
-    return run.summary["status"] == "finished", str(run.summary.get("started", ""))
 
 
 def _mixtures(group: Group) -> list[str]:
@@ -188,6 +181,6 @@ def _labels(configs: Sequence[dict[str, Any]], choices: Sequence[dict[str, str]]
                 for other, its in zip(configs, choices, strict=True)
                 if node not in varied or its.get(node) == options.get(node)
             ]
-            if name in config and any(_value(other, name) != config[name] for other in alike):
+            if name in config and any(_differ(name, other, config) for other in alike):
                 parts[number].append(f"{name}={config[name]}")
     return [" ".join(words) for words in parts]

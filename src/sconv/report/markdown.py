@@ -3,87 +3,59 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from sconv import plots, runs
 from sconv.report import curves, pictures, wording
 from sconv.report.comparison import UNITS, Comparison, Row
-from sconv.report.groups import Group, settings
+from sconv.report.groups import settings
 from sconv.report.statistics import mean_std
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write(comparison: Comparison, out: Path) -> list[Path]:
     """Write report.md, its pictures and report.csv into `out`; returns the paths of the two."""
-    pictures = _pictures(comparison.rows, out)
     groups = [row.group for row in comparison.rows]
-    columns = wording.filled(wording.EVERYTHING, comparison.rows)
-    cells = [[cell(row) for cell in columns.values()] for row in comparison.rows]
-    parts = ["# Comparison of runs", _table(list(columns), cells)]
+    cells = wording.cells(comparison.rows)
+    parts = ["# Comparison of runs", _table(list(cells), zip(*cells.values(), strict=True))]
     parts.append("\n".join(f"- {_plain(note)}" for note in comparison.notes))
-    parts += [f"![{title}]({name})" for title, name in pictures]
-    differences = settings(groups)
-    if differences:
+    for name, (title, figure) in _pictures(comparison.rows).items():
+        plots.save(figure, out / name)
+        parts.append(f"![{title}]({name})")
+    if differences := settings(groups):
         labels = ["setting", *(group.label for group in groups)]
-        parts += ["## What the groups differ in", _table(labels, [[name, *values] for name, values in differences])]
-    report = out / "report.md"
+        parts += ["## What the groups differ in", _table(labels, ([name, *values] for name, values in differences))]
+    report, sheet = out / "report.md", out / "report.csv"
     report.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
-    return [report, _sheet(comparison.rows, out)]
+    records = [_record(row) for row in comparison.rows]
+    with open(sheet, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([records[0], *(record.values() for record in records)])
+    return [report, sheet]
 
 
-def _pictures(rows: Sequence[Row], out: Path) -> list[tuple[str, str]]:
+def _pictures(rows: Sequence[Row]) -> dict[str, tuple[str, Figure]]:
+    """Title and picture of each file."""
     groups = [row.group for row in rows]
-    figures = {}
-    plans = [_plan(group) for group in groups]
-    names = [name for name in curves.SCHEDULE.values() if any(name in line.y for line in plans)]
-    if names:
-        figures["schedules.png"] = ("learning rate and momentum", pictures.overlay(plans, ["steps"], names))
     titles, labels = curves.titles(groups), curves.labels(groups)
-    drawn = [_curves(group, label, titles) for group, label in zip(groups, labels, strict=True)]
-    if any(line.y for line in drawn):
-        axes = ["steps", "seconds of training"]
+    figures = {}
+    plans = [(group.label, curves.schedule(group)) for group in groups]
+    driven = {column for _, plan in plans if plan for column in plan.columns}
+    if shown := {name: title for name, title in curves.SCHEDULE.items() if name in driven}:
+        figures["schedules.png"] = ("learning rate and momentum", pictures.overlay(plans, ["step"], shown))
+    drawn = list(zip(labels, map(curves.of, groups), strict=True))
+    if any(found for _, found in drawn):
         title = f"{titles['val_accuracy']} and loss, mean ± std over seeds"
-        figures["curves.png"] = (title, pictures.overlay(drawn, axes, list(titles.values())))
+        figures["curves.png"] = (title, pictures.overlay(drawn, ["step", "seconds"], titles))
     costs = [row.time_to_target["step"].costs if row.time_to_target else () for row in rows]
-    times = [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]
-    if times:
+    if times := [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]:
         title = f"steps to the target {titles['val_accuracy']}"
         figures["time_to_target.png"] = (title, pictures.time_to_target(times, title))
-    for name, (_, figure) in figures.items():
-        plots.save(figure, out / name)
-    return [(title, name) for name, (title, _) in figures.items()]
-
-
-def _plan(group: Group) -> pictures.Line:
-    plan = curves.schedule(group)
-    if plan is None:
-        return pictures.Line(group.label, {}, {})
-    shown = {title: plan[name] for name, title in curves.SCHEDULE.items() if np.isfinite(plan[name]).any()}
-    return pictures.Line(group.label, {"steps": plan["step"]}, shown)
-
-
-def _curves(group: Group, label: str, titles: Mapping[str, str]) -> pictures.Line:
-    found = curves.of(group)
-    if found is None:
-        return pictures.Line(label, {}, {})
-    bands = {title: found.band(metric) for metric, title in titles.items()}
-    x = {"steps": found.step.mean(axis=0), "seconds of training": found.seconds.mean(axis=0)}
-    means = {title: mean for title, (mean, _) in bands.items()}
-    deviations = {title: deviation for title, (_, deviation) in bands.items() if len(found.seeds) > 1}
-    return pictures.Line(label, x, means, deviations)
-
-
-def _sheet(rows: Sequence[Row], out: Path) -> Path:
-    path = out / "report.csv"
-    records = [_record(row) for row in rows]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(records[0]))
-        writer.writeheader()
-        writer.writerows(records)
-    return path
+    return figures
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -108,13 +80,11 @@ def _record(row: Row) -> dict[str, Any]:
     return record
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [headings, ["---", *(["---:"] * (len(headings) - 1))], *rows]
     return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
 
 
 def _plain(text: str) -> str:
     """Text that Markdown does not read as its own: a bar would end the cell, a star or an underline start emphasis."""
-    for sign in ("\\", "|", "*", "_", "`", "<", "["):
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
+    return " ".join(re.sub(r"([\\|*_`<\[])", r"\\\1", text).split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from sconv.report import curves, wording
 from sconv.report.comparison import Comparison
 from sconv.report.groups import Group, settings
 
+_CLOCK = [("epoch", "@epoch{0.[0]}"), ("step", "@step{0,0}"), ("seconds", "@seconds{0.0}")]  # in each tooltip
+
 
 def write(comparison: Comparison, out: Path) -> Path:
     """Write report.html into `out`; returns its path."""
     groups = [row.group for row in comparison.rows]
-    columns, titles = wording.filled(wording.EVERYTHING, comparison.rows), curves.titles(groups)
-    labels = curves.labels(groups)
+    cells, labels = wording.cells(comparison.rows), curves.labels(groups)
+    titles = {**curves.titles(groups), **curves.SCHEDULE}
     figures = _figures(groups, labels)
     # Bokeh's own bundle, out of the installed package: the page asks no server for anything.
     library = Resources(mode="inline", components=["bokeh"], log_level="error").render_js() if figures else ""
@@ -31,11 +34,11 @@ def write(comparison: Comparison, out: Path) -> Path:
     page = environment.get_template("page.html").render(
         library=library,
         script=script,
-        charts=[(name, {**titles, **curves.SCHEDULE}[name], places[name]) for name in figures],
+        charts=[(name, titles[name], places[name]) for name in figures],
         groups=[(label, *plots.stroke(number)) for number, label in enumerate(labels)],
         labels=[group.label for group in groups],
-        headings=list(columns),
-        rows=[[cell(row) for cell in columns.values()] for row in comparison.rows],
+        headings=list(cells),
+        rows=list(zip(*cells.values(), strict=True)),
         settings=settings(groups),
         notes=comparison.notes,
     )
@@ -45,14 +48,13 @@ def write(comparison: Comparison, out: Path) -> Path:
 
 
 def _figures(groups: Sequence[Group], labels: Sequence[str]) -> dict[str, figure]:
-    drawn = [curves.of(group) for group in groups]
-    plans = [curves.schedule(group) for group in groups]
     figures = {name: _empty() for name in (*curves.METRICS, *curves.SCHEDULE)}
-    for number, (group, label, runs, plan) in enumerate(zip(groups, labels, drawn, plans, strict=True)):
-        if runs is not None:
-            _draw_metrics(figures, number, label, curves.titles([group]), runs)
+    for number, (group, label) in enumerate(zip(groups, labels, strict=True)):
+        found, plan = curves.of(group), curves.schedule(group)
+        if found is not None:
+            _draw(figures, number, label, curves.titles([group]), found)
         if plan is not None:
-            _draw_plan(figures, number, label, _timed(curves.thinned(plan), runs))
+            _draw(figures, number, label, curves.SCHEDULE, _timed(plan, found))
     return {name: chart for name, chart in figures.items() if chart.renderers}
 
 
@@ -68,70 +70,45 @@ def _empty() -> figure:
     return chart
 
 
-def _draw_metrics(
-    figures: dict[str, figure], number: int, label: str, titles: Mapping[str, str], runs: curves.Curves
-) -> None:
-    """Of each metric the mean with a point an epoch; of several seeds a band of one deviation, and their own lines."""
-    runs = runs.thinned()
-    means, seeds = _means(runs), _seeds(runs)
+def _draw(figures: dict[str, figure], number: int, label: str, titles: Mapping[str, str], found: curves.Curves) -> None:
+    """The mean of each column that has a title; of several seeds a band of one deviation, and their own lines."""
+    found = found.thinned()
+    means = _means(found)
+    seeds = ColumnDataSource({name: list(rows.astype(np.float32)) for name, rows in found.columns.items()})
     (colour, dash), name = plots.stroke(number), f"group{number}"
-    for metric, title in titles.items():
-        chart, text = figures[metric], f"@{metric}{{0.0000}}"
-        if seeds is not None:
-            band = (f"{metric}_lower", f"{metric}_upper")
+    line = {"line_color": colour, "line_dash": dash}
+    # In a tooltip Bokeh would take what follows @ and $ for a column.
+    group = ("group", re.sub("[@$]", " ", label))
+    for column in (column for column in titles if column in found.columns):
+        chart, text = figures[column], f"@{column}{{0.0000}}"
+        if found.seeds > 1:
+            band = (f"{column}_lower", f"{column}_upper")
             chart.varea("step", *band, source=means, fill_color=colour, fill_alpha=0.18, name=name)
-            thin = {"line_color": colour, "line_dash": dash, "line_width": 1, "line_alpha": 0.6}
-            chart.multi_line("step", metric, source=seeds, visible=False, name=f"seeds{number}", **thin)
-            text += f" ± @{metric}_deviation{{0.0000}} (n={len(runs.seeds)})"
-        chart.line("step", metric, source=means, line_color=colour, line_dash=dash, line_width=2, name=name)
-        points = chart.scatter("step", metric, source=means, size=6, color=colour, name=name)
-        tips = [("group", _literal(label)), (title, text), ("epoch", "@epoch"), *_CLOCK]
-        chart.add_tools(HoverTool(renderers=[points], tooltips=tips, visible=False))
+            thin = {**line, "line_width": 1, "line_alpha": 0.6}
+            chart.multi_line("step", column, source=seeds, visible=False, name=f"seeds{number}", **thin)
+            text += f" ± @{column}_deviation{{0.0000}} (n={found.seeds})"
+        drawn = chart.line("step", column, source=means, line_width=2, name=name, **line)
+        if column in curves.METRICS:  # a point an epoch
+            drawn = chart.scatter("step", column, source=means, size=6, color=colour, name=name)
+        tips = [group, (titles[column], text), *_CLOCK]
+        chart.add_tools(HoverTool(renderers=[drawn], tooltips=tips, visible=False))
 
 
-_CLOCK = [("step", "@step{0,0}"), ("seconds", "@seconds{0.0}")]
-
-
-def _means(runs: curves.Curves) -> ColumnDataSource:
-    columns = {axis: getattr(runs, axis).mean(axis=0) for axis in curves.AXES}
-    for metric in curves.METRICS:
-        mean, deviation = runs.band(metric)
-        columns[metric] = mean
-        if len(runs.seeds) > 1:
-            # A band down to nought has no place on a logarithmic axis.
-            lower = np.maximum(mean - deviation, np.abs(mean) * 1e-2)
-            edges = {"deviation": deviation, "lower": lower, "upper": mean + deviation}
-            columns |= {f"{metric}_{edge}": values for edge, values in edges.items()}
+def _means(found: curves.Curves) -> ColumnDataSource:
+    columns = {name: found.mean(name) for name in found.columns}
+    for metric in curves.METRICS if found.seeds > 1 else ():
+        mean, deviation = columns[metric], found.deviation(metric)
+        # A band down to nought has no place on a logarithmic axis.
+        lower = np.maximum(mean - deviation, np.abs(mean) * 1e-2)
+        edges = {"deviation": deviation, "lower": lower, "upper": mean + deviation}
+        columns |= {f"{metric}_{edge}": values for edge, values in edges.items()}
     return ColumnDataSource({name: values.astype(np.float32) for name, values in columns.items()})
 
 
-def _seeds(runs: curves.Curves) -> ColumnDataSource | None:
-    if len(runs.seeds) < 2:
-        return None
-    columns = {**{axis: getattr(runs, axis) for axis in curves.AXES}, **runs.metrics}
-    return ColumnDataSource({name: list(rows.astype(np.float32)) for name, rows in columns.items()})
-
-
-def _draw_plan(figures: dict[str, figure], number: int, label: str, columns: dict[str, np.ndarray]) -> None:
-    source = ColumnDataSource({name: values.astype(np.float32) for name, values in columns.items()})
-    colour, dash = plots.stroke(number)
-    stroke = {"line_color": colour, "line_dash": dash, "line_width": 2}
-    for name, title in curves.SCHEDULE.items():
-        if np.isfinite(columns[name]).any():
-            line = figures[name].line("step", name, source=source, name=f"group{number}", **stroke)
-            tips = [("group", _literal(label)), (title, f"@{name}{{0.0000}}"), *_CLOCK]
-            figures[name].add_tools(HoverTool(renderers=[line], tooltips=tips, line_policy="nearest", visible=False))
-
-
-def _literal(text: str) -> str:
-    """A label in a tooltip, where Bokeh would take what follows @ and $ for a column."""
-    return text.replace("@", " ").replace("$", " ")
-
-
-def _timed(plan: dict[str, np.ndarray], runs: curves.Curves | None) -> dict[str, np.ndarray]:
+def _timed(plan: curves.Curves, found: curves.Curves | None) -> curves.Curves:
     """The schedule with the epoch and the seconds of each step, between the ends of epochs by straight lines."""
-    if runs is None:
-        return {**plan, "epoch": np.full(len(plan["step"]), np.nan), "seconds": np.full(len(plan["step"]), np.nan)}
-    ends = np.concatenate([[0], runs.step.mean(axis=0)])
-    clock = {name: np.concatenate([[0], getattr(runs, name).mean(axis=0)]) for name in ("epoch", "seconds")}
-    return {**plan, **{name: np.interp(plan["step"], ends, values) for name, values in clock.items()}}
+    columns = dict(plan.columns)
+    for name in ("epoch", "seconds"):
+        ends, times = ([0, *found.mean("step")], [0, *found.mean(name)]) if found else ([0], [np.nan])
+        columns[name] = np.interp(columns["step"], ends, times)
+    return curves.Curves(columns)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group, JustifyMethod
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from sconv import runs
@@ -13,35 +13,38 @@ from sconv.report import wording
 from sconv.report.comparison import Comparison, Row
 from sconv.report.groups import differing, flat, monitored
 
+# The columns of three tables, whose titles say the rest of some names. On 80 columns the steps' speed-up must do.
+OUTCOME = ("group", "runs", "val acc %", "test acc %", "steps", "seconds", "images/s")
+SPEED = ("group", "reached", "steps to target", "epochs to target", "seconds to target", "speedup (steps)")
+GAIN = ("group", "difference, % points", "95 % interval", "p (Welch)")
+
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print what each group ends at, how fast it gets there and what it gains, and what one has to know to read it."""
     rows = comparison.rows
-    outcome = wording.filled(wording.OUTCOME, rows)
-    console.print(_table("What each group ends at (mean ± std over seeds)", outcome, rows))
+    console.print(_table("What each group ends at (mean ± std over seeds)", OUTCOME, rows))
     if any(row.time_to_target for row in rows):
-        # The seconds' speed-up is in the files; on 80 columns the steps' must do.
-        columns = {name: cell for name, cell in wording.SPEED.items() if name != "speedup (seconds)"}
         split = monitored([row.group for row in rows])
-        console.print(_table(f"To the target {split} accuracy", columns, rows))
-    rivals = [row for row in rows if row.gain]
-    if rivals:
-        console.print(_table("Final test accuracy less the baseline's, at equal epochs", wording.GAIN, rivals))
+        console.print(_table(f"To the target {split} accuracy", SPEED, rows))
+    if rivals := [row for row in rows if row.gain]:
+        console.print(_table("Final test accuracy less the baseline's, at equal epochs", GAIN, rivals))
     for note in comparison.notes:
         console.print(Text(f"· {note}"), soft_wrap=not console.is_terminal)
 
 
-def _table(title: str, columns: Mapping[str, Callable[[Row], str]], rows: Sequence[Row]) -> Group:
+def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Group:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    longest = max(len(word) for row in rows for word in columns["group"](row).split())
-    for heading in columns:
+    cells = wording.cells(rows, columns)
+    longest = max(len(word) for label in cells["group"] for word in label.split())
+    for name in cells:
         # Names and outcomes give way; numbers do not break: a number in two lines is two numbers.
-        words = heading in ("group", "runs")
-        width = min(longest, 24) if heading == "group" else None
-        justify: JustifyMethod = "left" if heading == "group" else "right"
+        words = name in ("group", "runs")
+        width = min(longest, 24) if name == "group" else None
+        justify: JustifyMethod = "left" if name == "group" else "right"
+        heading = name.removesuffix(" to target").removeprefix("difference, ")
         table.add_column(heading, justify=justify, no_wrap=not words, overflow="ellipsis", min_width=width)
-    for row in rows:
-        table.add_row(*(Text(cell(row)) for cell in columns.values()))
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*map(Text, row))
     return Group(Text(title, style="italic"), table, Text())
 
 
@@ -71,11 +74,10 @@ def listing(found: Sequence[runs.Run], console: Console) -> None:
 
 def pair(first: runs.Run, second: runs.Run, console: Console) -> None:
     """Two runs side by side: the settings that differ, then the metrics."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [Column(heading, overflow="fold") for heading in ("", "A", "B")]
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for heading, run in (("A", first), ("B", second)):
         console.print(f"{heading}  {run.directory}", markup=False, soft_wrap=True)
-    for heading in ("", "A", "B"):
-        table.add_column(heading, overflow="fold")
     configs = [flat(run.config) for run in (first, second)]
     for name in differing(configs):
         table.add_row(Text(name), *(Text(str(config.get(name, wording.NOTHING))) for config in configs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sconv.report.comparison import Row
 from sconv.report.groups import Group
@@ -10,55 +10,31 @@ from sconv.report.statistics import Difference, MeanStd, TimeToTarget, mean_std
 
 NOTHING = "-"
 
-OUTCOME: dict[str, Callable[[Row], str]] = {
+COLUMNS: dict[str, Callable[[Row], str]] = {  # what people look for first stands first
     "group": lambda row: row.group.label + (" *" if row.is_baseline else ""),
     "runs": lambda row: counts(row.group),
     "val acc %": lambda row: percent(row.validation),
     "test acc %": lambda row: percent(row.test),
+    "speedup (steps)": lambda row: speedup(row, "step"),
+    "speedup (seconds)": lambda row: speedup(row, "seconds"),
+    "reached": lambda row: reached(row.time_to_target.get("step")),
+    "steps to target": lambda row: cost(row.time_to_target.get("step")),
+    "epochs to target": lambda row: cost(row.time_to_target.get("epoch")),
+    "seconds to target": lambda row: cost(row.time_to_target.get("seconds")),
     "steps": lambda row: amount(row.steps),
     "seconds": lambda row: amount(row.seconds),
     "images/s": lambda row: amount(row.images_per_second, deviation=False),
-}
-SPEED: dict[str, Callable[[Row], str]] = {
-    "group": OUTCOME["group"],
-    "reached": lambda row: reached(row.time_to_target.get("step")),
-    "steps": lambda row: cost(row.time_to_target.get("step")),
-    "epochs": lambda row: cost(row.time_to_target.get("epoch")),
-    "seconds": lambda row: cost(row.time_to_target.get("seconds")),
-    "speedup (steps)": lambda row: speedup(row, "step"),
-    "speedup (seconds)": lambda row: speedup(row, "seconds"),
-}
-GAIN: dict[str, Callable[[Row], str]] = {
-    "group": OUTCOME["group"],
-    "% points": lambda row: NOTHING if row.gain is None else f"{100 * row.gain.mean:+.2f}",
+    "difference, % points": lambda row: NOTHING if row.gain is None else f"{100 * row.gain.mean:+.2f}",
     "95 % interval": lambda row: points(row.gain),
     "p (Welch)": lambda row: significance(row.gain),
 }
-# One wide table for the files, where names must not repeat; what people look for first stands first.
-EVERYTHING: dict[str, Callable[[Row], str]] = {
-    "group": OUTCOME["group"],
-    "runs": OUTCOME["runs"],
-    "val acc %": OUTCOME["val acc %"],
-    "test acc %": OUTCOME["test acc %"],
-    "speedup (steps)": SPEED["speedup (steps)"],
-    "speedup (seconds)": SPEED["speedup (seconds)"],
-    "reached": SPEED["reached"],
-    "steps to target": SPEED["steps"],
-    "epochs to target": SPEED["epochs"],
-    "seconds to target": SPEED["seconds"],
-    "steps": OUTCOME["steps"],
-    "seconds": OUTCOME["seconds"],
-    "images/s": OUTCOME["images/s"],
-    "difference, % points": GAIN["% points"],
-    "95 % interval": GAIN["95 % interval"],
-    "p (Welch)": GAIN["p (Welch)"],
-}
 
 
-def filled(columns: Mapping[str, Callable[[Row], str]], rows: Sequence[Row]) -> dict[str, Callable[[Row], str]]:
-    """The columns without that of validation, where no group has such a split."""
+def cells(rows: Sequence[Row], columns: Iterable[str] = COLUMNS) -> dict[str, list[str]]:
+    """The cells of these columns, a row each; without that of validation, where no group has such a split."""
     held_out = any(row.validation for row in rows)
-    return {name: cell for name, cell in columns.items() if held_out or name != "val acc %"}
+    shown = (name for name in columns if held_out or name != "val acc %")
+    return {name: [COLUMNS[name](row) for row in rows] for name in shown}
 
 
 def percent(values: MeanStd | None) -> str:
@@ -72,7 +48,7 @@ def amount(values: MeanStd | None, deviation: bool = True) -> str:
     """A cost with about three digits: 1,250 ±125, 12.3 ±0.4; no deviation where it is nought."""
     if values is None:
         return NOTHING
-    digits = 0 if values.mean >= 100 or (_whole(values.mean) and not values.std) else 1 if values.mean >= 1 else 3
+    digits = 0 if values.mean >= 100 or (values.mean.is_integer() and not values.std) else 1 if values.mean >= 1 else 3
     text = f"{values.mean:,.{digits}f}"
     return f"{text} ±{values.std:,.{digits}f}" if deviation and values.std else text
 
@@ -118,7 +94,3 @@ def counts(group: Group) -> str:
     """How many runs ended how: 5, or 4, 1 diverged."""
     others = [f"{count} {status}" for status, count in sorted(group.statuses.items()) if status != "finished"]
     return ", ".join([str(len(group.finished)), *others])
-
-
-def _whole(value: float) -> bool:
-    return float(value).is_integer()

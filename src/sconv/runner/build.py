@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from sconv import checks, runs
 from sconv.datasets import Dataset
 from sconv.datasets.pipeline.batches import TrainingStream
-from sconv.runner.config import limits, targets
+from sconv.runner.config import targets, validate
 from sconv.training.acceleration import accelerate
 from sconv.training.execution import steps_per_execution
 from sconv.training.model_contract import check_model, label_depth, note_weaknesses
@@ -94,8 +94,8 @@ def _build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> ke
 def _build_optimizer(cfg: DictConfig, model: keras.Model, learning_rate: float) -> keras.Optimizer:
     """The optimizer with its parameter groups; under mixed_float16 with the loss scaled."""
     # Keras takes no whole number for a rate: momentum=1 means 1.0.
-    whole = {name: cfg.optimizer[name] for name in limits.RATES if name in cfg.optimizer}
-    floats = {name: float(value) for name, value in whole.items() if type(value) is int}
+    whole = {str(name): value for name, value in cfg.optimizer.items() if type(value) is int}
+    floats = {name: float(value) for name, value in whole.items() if name in validate.RATES}
     optimizer = _build(cfg, "optimizer", keras.Optimizer, learning_rate=float(learning_rate), **floats)
     group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
     if model.dtype_policy.name == "mixed_float16":

@@ -27,11 +27,8 @@ def accuracy(summary: Mapping[str, Any], split: str) -> float | None:
 
 def splits(summaries: Sequence[Mapping[str, Any]]) -> list[str]:
     """Those of SPLITS that a table of these runs has a column for: test always, validation where one has it."""
-    return [
-        split
-        for split in SPLITS
-        if split == "test" or any(accuracy(summary, split) is not None for summary in summaries)
-    ]
+    held_out = any(accuracy(summary, "validation") is not None for summary in summaries)
+    return list(SPLITS) if held_out else ["test"]
 
 
 def completed(summary: dict[str, Any], validation: object) -> dict[str, Any]:

@@ -23,9 +23,8 @@ def phases(lr_max: float, phases: Sequence[Mapping[str, Any]] = _UP_AND_DOWN) ->
     number from 0.
     """
     unit = checks.number("lr_max", lr_max, above=0)
-    if isinstance(phases, str) or not isinstance(phases, Sequence):
-        raise checks.SettingTypeError(f"phases: got {phases!r}, expected a list of phases {{pct, lr: [first, last]}}")
-    return Schedule(tuple(_phase(f"phases[{number}]", told, unit) for number, told in enumerate(phases)), "phases")
+    listed = checks.listed("phases", phases, "a list of phases {pct, lr: [first, last]}")
+    return Schedule(tuple(_phase(f"phases[{number}]", told, unit) for number, told in enumerate(listed)), "phases")
 
 
 def _phase(name: str, told: Any, unit: float) -> Phase:

@@ -38,7 +38,7 @@ def cyclic(
     # Damped more than this, a cycle would have its peak before its middle.
     damping = -math.log(checks.number("gamma", gamma, at_least=0.14, below=1)) / 2
     power = damping if "damped_out" in shapes else 1.0
-    ends, _ = cycled(momentum)
+    ends, _, _ = cycled(momentum)
 
     def top(pair: Pair, cycle: int) -> float:
         return pair[0] + (pair[1] - pair[0]) * height(cycle, gamma)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from sconv import checks
 from sconv.schedules.levels import held, lr_levels
 from sconv.schedules.schedule import Phase, Schedule
@@ -23,15 +25,13 @@ def baseline(
     """
     rate = checks.number("lr_max", lr_max, above=0)
     factor = checks.number("factor", factor, above=0, at_most=1)
-    if isinstance(drops, str) or not isinstance(drops, Sequence):
-        raise checks.SettingTypeError(f"drops: got {checks.shown(drops)}, expected a list of shares of training")
-    at = [checks.number("drops", drop, above=0, below=1) for drop in drops]
+    shares = checks.listed("drops", drops, "a list of shares of training")
+    at = [checks.number("drops", drop, above=0, below=1) for drop in shares]
     if sorted(set(at)) != at:
         raise checks.SettingError(f"drops: got {checks.shown(drops)}, expected shares of training in rising order")
     levels = [rate * factor**number for number in range(len(at) + 1)]
-    shares = [end - begin for begin, end in zip([0.0, *at], [*at, 1.0], strict=True)]
-    same = held(momentum)
-    phases = tuple(Phase(share, (level, level), same) for share, level in zip(shares, levels, strict=True))
+    same, lengths = held(momentum), np.diff([0.0, *at, 1.0]).tolist()
+    phases = tuple(Phase(share, (level, level), same) for share, level in zip(lengths, levels, strict=True))
     return Schedule(phases, "baseline")
 
 
@@ -127,9 +127,8 @@ def warmup_stable_decay(
     warmup = checks.number("warmup_pct", warmup_pct, above=0, below=1)
     decay = checks.number("decay_pct", decay_pct, above=0, below=1)
     if warmup + decay >= 1:
-        raise checks.SettingError(
-            f"decay_pct: got {checks.shown(decay_pct)}, expected below {1 - warmup:g}: 1 less warmup_pct"
-        )
+        expected = f"expected below {1 - warmup:g}: 1 less warmup_pct"
+        raise checks.SettingError(f"decay_pct: got {checks.shown(decay_pct)}, {expected}")
     same = held(momentum)
     phases = (
         Phase(warmup, (start, peak), same),

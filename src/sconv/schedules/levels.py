@@ -20,15 +20,16 @@ def lr_levels(lr_max: float, div_factor: float, final_div_factor: float | None) 
     return peak, peak / divisor, peak / (divisor * checks.number("final_div_factor", final_div_factor, at_least=1))
 
 
-def cycled(momentum: Any) -> tuple[Pair, Pair] | tuple[None, None]:
-    """Momentum on the way up and on the way down of the learning rate: (high, low) and (low, high)."""
-    if momentum is None or hasattr(momentum, "__float__"):
-        same = held(momentum)
-        return (None, None) if same is None else (same, same)
+def cycled(momentum: Any) -> tuple[Pair, Pair, Pair] | tuple[None, None, None]:
+    """Momentum while the learning rate rises, falls and is low: (high, low), (low, high) and (high, high)."""
+    if momentum is None:
+        return None, None, None
+    if hasattr(momentum, "__float__"):
+        momentum = [momentum, momentum]
     high, low = pair("momentum", momentum, at_least=0, below=1)
     if low > high:
         raise checks.SettingError(f"momentum: got {checks.shown(momentum)}, expected [high, low]: it falls as lr rises")
-    return (high, low), (low, high)
+    return (high, low), (low, high), (high, high)
 
 
 def held(momentum: Any) -> Pair | None:

@@ -1,4 +1,4 @@
-"""The 1cycle policy in its dialects, and policies out of a user's own phases.
+"""The 1cycle policy in its dialects.
 
 Each returns a `Schedule`, a frozen value made of a few phases. Every one takes `lr_max`, the highest learning rate of
 the run. Every `momentum` is a number (held), a pair `(high, low)` (cycled: high where the learning rate is low), or
@@ -28,12 +28,11 @@ def onecycle(
     """
     peak, start, final = lr_levels(lr_max, div_factor, final_div_factor)
     share = checks.number("pct_start", pct_start, above=0, below=0.5)
-    down, up = cycled(momentum)
-    held = None if down is None else (down[0], down[0])
+    down, up, high = cycled(momentum)
     phases = (
         Phase(share, (start, peak), down, anneal),
         Phase(share, (peak, start), up, anneal),
-        Phase(1 - 2 * share, (start, final), held, anneal),
+        Phase(1 - 2 * share, (start, final), high, anneal),
     )
     return Schedule(phases, "onecycle")
 
@@ -53,7 +52,7 @@ def onecycle_fastai(
     """
     peak, start, final = lr_levels(lr_max, div_factor, final_div_factor)
     share = checks.number("pct_start", pct_start, above=0, below=1)
-    down, up = cycled(momentum)
+    down, up, _ = cycled(momentum)
     phases = (Phase(share, (start, peak), down, anneal), Phase(1 - share, (peak, final), up, anneal))
     return Schedule(phases, "onecycle_fastai")
 
@@ -74,10 +73,10 @@ def onecycle_smith(
     """
     peak, start, final = lr_levels(lr_max, div_factor, final_div_factor)
     share = checks.number("pct_start", pct_start, above=0, below=0.5)
-    down, up = cycled(momentum)
+    down, up, high = cycled(momentum)
     phases = (
         Phase(share, (start, peak), down),
         Phase(share, (peak, 0.0), up, endpoint=False),
-        Phase(1 - 2 * share, (final, final), None if down is None else (down[0], down[0])),
+        Phase(1 - 2 * share, (final, final), high),
     )
     return Schedule(phases, "onecycle_smith")

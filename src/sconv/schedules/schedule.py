@@ -190,6 +190,5 @@ class Schedule:
 
 def pair(name: str, value: Any, **bounds: float) -> Pair:
     """Two numbers, checked: where a phase begins and where it ends."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence) or len(value) != 2:
-        raise checks.SettingTypeError(f"{name}: got {checks.shown(value)}, expected a pair of numbers [first, last]")
-    return checks.number(name, value[0], **bounds), checks.number(name, value[1], **bounds)
+    first, last = checks.listed(name, value, "a pair of numbers [first, last]", (2, 2))
+    return checks.number(name, first, **bounds), checks.number(name, last, **bounds)

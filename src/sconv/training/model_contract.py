@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,31 +75,23 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
 
 def note_weaknesses(model: keras.Model, source: str) -> None:
     """Warn of what the model may do, but ought not: probabilities of 16 bits, and layers that are not loaded again."""
-    for output in model.outputs:
-        if output.dtype in ("bfloat16", "float16"):
-            log.warning(
-                "model: %s gives its outputs in %s, which is too coarse for a loss: give its last layer "
-                "dtype='float32'",
-                *(source, output.dtype),
-            )
-    _note_what_cannot_be_loaded(model, source)
+    for kind in {output.dtype for output in model.outputs} & {"bfloat16", "float16"}:
+        told = f"gives its outputs in {kind}, which is too coarse for a loss: give its last layer dtype='float32'"
+        log.warning("model: %s %s", source, told)
+    for told in _what_cannot_be_loaded(model):
+        log.warning("model: %s has a %s", source, told)
 
 
-def _note_what_cannot_be_loaded(model: keras.Model, source: str) -> None:
-    """Warn of layers that keep the saved model from being loaded again."""
+def _what_cannot_be_loaded(model: keras.Model) -> Iterator[str]:
+    """Layers that keep the saved model from being loaded again, also of nested models."""
     import keras
 
     for layer in model.layers:
         kind = type(layer)
         if isinstance(layer, keras.Model):
-            _note_what_cannot_be_loaded(layer, source)
+            yield from _what_cannot_be_loaded(layer)
         elif kind is keras.layers.Lambda:
-            log.warning(
-                "model: %s has a Lambda layer, which Keras does not load again unless told safe_mode=False", source
-            )
+            yield "Lambda layer, which Keras does not load again unless told safe_mode=False"
         elif not kind.__module__.startswith("keras.") and kind not in keras.saving.get_custom_objects().values():
-            log.warning(
-                "model: %s has a layer %s, which Keras does not load again: decorate it with "
-                "keras.saving.register_keras_serializable()",
-                *(source, kind.__name__),
-            )
+            mend = "decorate it with keras.saving.register_keras_serializable()"
+            yield f"layer {kind.__name__}, which Keras does not load again: {mend}"

@@ -48,9 +48,8 @@ def group_parameters(
 
     def decays_in_keras(variable: Any) -> bool:
         # Keras decays all variables at one learning rate: those with a factor are left to `update_step`.
-        return (
-            decays(variable) and variable_key(driven, variable) not in factors and uses_weight_decay(driven, variable)
-        )
+        has_factor = variable_key(driven, variable) in factors
+        return decays(variable) and not has_factor and uses_weight_decay(driven, variable)
 
     # Here gradients are clipped, averaged over micro-batches and summed over replicas.
     @tf.autograph.experimental.do_not_convert

@@ -12,28 +12,27 @@ from sconv.datasets import Dataset, Split, Stream
 
 def check_dataset(dataset: Any, source: str) -> None:
     """Raise an error that names `source` unless `dataset` keeps the contract."""
+    where = f"dataset: {source}"
     if not isinstance(dataset, Dataset):
-        found = checks.type_of(dataset)
-        raise checks.SettingTypeError(f"dataset: {source} returned {found}, expected a sconv.datasets.Dataset")
+        raise checks.SettingTypeError(f"{where} returned {checks.type_of(dataset)}, expected a sconv.datasets.Dataset")
     names = dataset.class_names
     if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
-        raise checks.SettingTypeError(
-            f"dataset: {source}: class_names: got {checks.shown(names)}, expected a tuple of str"
-        )
+        raise checks.SettingTypeError(f"{where}: class_names: got {checks.shown(names)}, expected a tuple of str")
     if dataset.classes < 2:
-        raise checks.SettingError(f"dataset: {source} has {dataset.classes} class, expected at least two class_names")
-    splits = {"train": dataset.train, "test": dataset.test, "validation": dataset.validation}
-    for part, split in splits.items():
-        if part != "validation" or split is not None:
-            _check_split(split, dataset, f"dataset: {source}: {part}")
+        raise checks.SettingError(f"{where} has {dataset.classes} class, expected at least two class_names")
+    _check_split(dataset.train, dataset, f"{where}: train")
+    _check_split(dataset.test, dataset, f"{where}: test")
+    if dataset.validation is not None:
+        _check_split(dataset.validation, dataset, f"{where}: validation")
 
 
 def _check_split(split: Any, dataset: Dataset, where: str) -> None:
+    if not isinstance(split, (Split, Stream)):
+        raise checks.SettingTypeError(
+            f"{where}: got {checks.type_of(split)}, expected a sconv.datasets.Split or Stream"
+        )
     if isinstance(split, Split):
         _check_arrays(split, dataset.classes, where)
-    elif not isinstance(split, Stream):
-        found = checks.type_of(split)
-        raise checks.SettingTypeError(f"{where}: got {found}, expected a sconv.datasets.Split or Stream")
     if split.shape != dataset.input_shape:
         raise checks.SettingError(f"{where}: got inputs of {split.shape}, expected {dataset.input_shape} as in train")
     kinds = [one.images.dtype for one in (dataset.train, split) if isinstance(one, Split)]

@@ -59,10 +59,8 @@ def _of_known_classes(
             f"{where}: {part} has classes that are not in train: {_listed(foreign)}; expected {_listed(known)}{out}"
         )
     rows = np.flatnonzero(np.isin(labels, known))
-    log.warning(
-        "%s: %d of %s left out, of classes that are not in train: %s",
-        *(where, len(labels) - len(rows), part, _listed(foreign)),
-    )
+    out = f"{len(labels) - len(rows)} of {part} left out, of classes that are not in train: {_listed(foreign)}"
+    log.warning("%s: %s", where, out)
     return images[rows], labels[rows]
 
 

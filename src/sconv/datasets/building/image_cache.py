@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,6 @@ CHUNK = 500  # files a task: large enough to cost nothing, small enough for a ba
 SHOWN = 5  # bad files that an error names; the others are counted
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """Images [count, height, width, channels] in uint8, and the places their files had in the list."""
-
-    images: np.ndarray
-    rows: np.ndarray
-
-
 def decode(
     source: str,
     root: Path,
@@ -43,32 +35,32 @@ def decode(
     bad_files: str,
     cache: str | None,
     strays: Iterable[tuple[str, str]] = (),
-) -> Decoded:
+) -> tuple[np.ndarray, np.ndarray]:
     """Decode `files`, relative to `root`, or take them from the cache.
 
-    The cache's key is made of the settings and of the files' names, sizes and times of change, those of the kernel
-    among them, which no tool sets back. `strays` are further files that do not belong, with the reason. What cannot be
-    used is an error that names it, or is left out with a warning where `bad_files` is skip; the log has all of them.
-    Raises DataError or SettingError.
+    Returns images [count, height, width, channels] in uint8, and the places their files had in the list. The cache's
+    key is made of the settings and of the files' names, sizes and times of change, those of the kernel among them,
+    which no tool sets back. `strays` are further files that do not belong, with the reason. What cannot be used is an
+    error that names it, or is left out with a warning where `bad_files` is skip; the log has all of them. Raises
+    DataError or SettingError.
     """
     checks.choice("bad_files", bad_files, ("error", "skip"))
     checks.choice("channels", channels, (1, 3))
     sides = None if size is None else from_labels.height_and_width(size)
-    folder = _folder(cache) / f"{root.resolve().name}-{_key(root, files, sides, channels)}"
+    home = keras_downloads.home() / "datasets" / "sconv" if cache is None else Path(cache).expanduser()
+    folder = home / f"{root.resolve().name}-{_key(root, files, sides, channels)}"
     try:
         images, notes = _read(folder)
     except (OSError, ValueError):
         shutil.rmtree(folder, ignore_errors=True)
         _build(folder, source, root, files, sides, channels)
         images, notes = _read(folder)
-    bad = {int(row): reason for row, reason in notes["bad"]}
-    _check_bad_files(source, [*((files[row], reason) for row, reason in bad.items()), *strays], bad_files)
-    _tell_grey(source, int(notes["grey"]), len(images), channels)
-    return Decoded(images, np.array([row for row in range(len(files)) if row not in bad], np.int64))
-
-
-def _folder(cache: str | None) -> Path:
-    return keras_downloads.home() / "datasets" / "sconv" if cache is None else Path(cache).expanduser()
+    _check_bad_files(source, [*((files[row], reason) for row, reason in notes["bad"]), *strays], bad_files)
+    if channels == 3 and (grey := notes["grey"]):
+        some = f"{grey} of {len(images)} images are greyscale; they get three equal channels"
+        every = "all images are greyscale; dataset.channels=1 needs a third of the memory"
+        log.warning("dataset %s: %s", source, every if grey == len(images) else some)
+    return images, np.delete(np.arange(len(files)), [row for row, _ in notes["bad"]])
 
 
 def _key(root: Path, files: Sequence[str], sides: tuple[int, int] | None, channels: int) -> str:
@@ -96,13 +88,6 @@ def _build(
     try:
         temporary.mkdir(parents=True)
         bad, grey = _decode_all(temporary, root, files, (height, width, channels), resize=sides is not None)
-        odd = [(row, reason) for row, reason in bad if reason.startswith(image_decoding.OTHER_SIZE)]
-        if odd:
-            other = odd[0][1].removeprefix(image_decoding.OTHER_SIZE)
-            raise checks.SettingError(
-                f"size: got None, but the images of {source} differ in size ({files[odd[0][0]]} has {other}, "
-                f"others {height}x{width}): set size=[height, width]"
-            )
         _drop(temporary / "images.npy", [row for row, _ in bad])
         (temporary / "notes.json").write_text(json.dumps({"bad": bad, "grey": grey}))
         try:
@@ -110,6 +95,9 @@ def _build(
         except OSError:
             if not folder.is_dir():
                 raise
+    except image_decoding.OtherSizeError as error:
+        differ = f"the images of {source} differ in size ({error}, others {height}x{width})"
+        raise checks.SettingError(f"size: got None, but {differ}: set size=[height, width]") from None
     except PermissionError as error:
         raise checks.SettingError(f"cache: cannot write {folder.parent}: set cache to a folder of your own") from error
     finally:
@@ -121,6 +109,8 @@ def _decode_all(
 ) -> tuple[list[tuple[int, str]], int]:
     """Fill images.npy; returns the bad rows with their reasons, and the number of greyscale images."""
     from joblib import Parallel, delayed
+    from rich.console import Console
+    from rich.progress import track
 
     out = temporary / "images.npy"
     np.lib.format.open_memmap(out, mode="w+", dtype=np.uint8, shape=(len(files), *shape)).flush()
@@ -132,23 +122,10 @@ def _decode_all(
     jobs = 1 if len(tasks) < 3 else -1
     # One task at a time: no batch to wait for at the end.
     done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(tasks)
-    bad: list[tuple[int, str]] = []
-    grey = 0
-    for found, greys in _with_bar(done, len(files)):
-        bad += found
-        grey += greys
-    return sorted(bad), grey
-
-
-def _with_bar(chunks: Iterable[Any], total: int) -> Iterator[Any]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(), transient=True, disable=not Console().is_terminal) as bar:
-        task = bar.add_task(f"decoding {total:,} images", total=total)
-        for chunk in chunks:
-            yield chunk
-            bar.advance(task, CHUNK)
+    title, console = f"decoding {len(files):,} images", Console()
+    chunks = track(done, title, len(tasks), console=console, transient=True, disable=not console.is_terminal)
+    bad, greys = zip(*chunks, strict=True)
+    return sorted(itertools.chain(*bad)), sum(greys)
 
 
 def _drop(file: Path, rows: Sequence[int]) -> None:
@@ -169,21 +146,10 @@ def _check_bad_files(source: str, bad: Sequence[tuple[str, str]], bad_files: str
     if not bad:
         return
     named = ", ".join(f"{file} ({reason})" for file, reason in bad[:SHOWN])
-    more = f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+    named += f" and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
     for file, why in bad[SHOWN:]:
         log.info("dataset %s: cannot be used: %s (%s)", source, file, why)
     if bad_files == "error":
-        raise checks.DataError(
-            f"dataset {source}: {len(bad)} cannot be used: {named}{more}; mend or delete what is named, or set "
-            f"dataset.bad_files=skip"
-        )
-    log.warning("dataset %s: %d left out: %s%s", source, len(bad), named, more)
-
-
-def _tell_grey(source: str, grey: int, count: int, channels: int) -> None:
-    if channels == 1 or not grey:
-        return
-    if grey == count:
-        log.warning("dataset %s: all images are greyscale; dataset.channels=1 needs a third of the memory", source)
-    else:
-        log.warning("dataset %s: %d of %d images are greyscale; they get three equal channels", source, grey, count)
+        mend = "mend or delete what is named, or set dataset.bad_files=skip"
+        raise checks.DataError(f"dataset {source}: {len(bad)} cannot be used: {named}; {mend}")
+    log.warning("dataset %s: %d left out: %s", source, len(bad), named)

@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-OTHER_SIZE = "another size: "
 # Of the machine, of this code or of a Pillow that it does not fit, and of no file: never left out with the bad files.
 FAULTS = (MemoryError, AttributeError, NameError)
 GREY = ("1", "L", "LA", "La")
 COLOUR = ("RGB", "RGBA", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-class _OtherSizeError(ValueError):
-    """An image that would have to be resized where none is."""
+class OtherSizeError(ValueError):
+    """An image that would have to be resized where none is, told as <path> has <height>x<width>."""
 
 
 def fill(out: Path, root: Path, files: Sequence[str], first: int, resize: bool) -> tuple[list[tuple[int, str]], int]:
     """Decode `files` into the rows from `first` on of the .npy file `out`.
 
-    Returns the rows that could not be filled, each with the reason, and the number of greyscale images.
+    Returns the rows that could not be filled, each with the reason, and the number of greyscale images. Raises
+    OtherSizeError where an image is not of the rows' size and may not be resized.
     """
     rows = np.load(out, mmap_mode="r")
     image = np.zeros(rows.shape[1:], rows.dtype)
@@ -39,7 +39,7 @@ def fill(out: Path, root: Path, files: Sequence[str], first: int, resize: bool) 
         for row, file in enumerate(files, first):
             try:
                 grey += decode(os.path.join(folder, file), image, resize)
-            except FAULTS:
+            except (*FAULTS, OtherSizeError):
                 raise
             except Exception as error:  # PIL's plugins raise many kinds
                 bad.append((row, reason(root / file, error)))
@@ -77,7 +77,7 @@ def decode(path: str, out: np.ndarray, resize: bool) -> bool:
         image = _in_mode(_upright(opened), mode)
         if image.size != (width, height):
             if not resize:
-                raise _OtherSizeError(f"{image.size[1]}x{image.size[0]}")
+                raise OtherSizeError(f"{path} has {image.size[1]}x{image.size[0]}")
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         out[...] = np.frombuffer(image.tobytes(), np.uint8).reshape(out.shape)
     return grey
@@ -102,8 +102,6 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
 
 def reason(path: Path, error: Exception) -> str:
     """Why a file could not be decoded, in a few words."""
-    if isinstance(error, _OtherSizeError):
-        return f"{OTHER_SIZE}{error}"
     if isinstance(error, FileNotFoundError):
         return "missing"
     if isinstance(error, UnidentifiedImageError):

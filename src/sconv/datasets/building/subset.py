@@ -77,9 +77,10 @@ def _stratified(labels: np.ndarray) -> np.ndarray:
 
 
 def _of_classes(dataset: Dataset, wanted: Any) -> Dataset:
-    labels = [_label(dataset.class_names, name) for name in _listed(wanted)]
+    names = checks.listed("classes", wanted, "a list of class names, such as [cat, dog]")
+    labels = [_label(dataset.class_names, name) for name in names]
     if len(labels) < 2 or len(set(labels)) < len(labels):
-        raise checks.SettingError(f"classes: got {list(wanted)!r}, expected at least two classes, each once")
+        raise checks.SettingError(f"classes: got {names!r}, expected at least two classes, each once")
     renamed = np.full(dataset.classes, -1, np.int64)
     renamed[labels] = np.arange(len(labels))
 
@@ -88,19 +89,9 @@ def _of_classes(dataset: Dataset, wanted: Any) -> Dataset:
         rows = np.flatnonzero(new >= 0)
         return split.take(rows, new[rows])
 
-    return Dataset(
-        dataset.name,
-        narrowed(dataset.train),
-        narrowed(dataset.test),
-        tuple(dataset.class_names[label] for label in labels),
-        None if dataset.validation is None else narrowed(dataset.validation),
-    )
-
-
-def _listed(wanted: Any) -> list[Any]:
-    if not isinstance(wanted, Sequence) or isinstance(wanted, str):
-        raise checks.SettingTypeError(f"classes: got {wanted!r}, expected a list of class names, such as [cat, dog]")
-    return list(wanted)
+    validation = None if dataset.validation is None else narrowed(dataset.validation)
+    kept = tuple(dataset.class_names[label] for label in labels)
+    return Dataset(dataset.name, narrowed(dataset.train), narrowed(dataset.test), kept, validation)
 
 
 def _label(names: Sequence[str], wanted: Any) -> int:

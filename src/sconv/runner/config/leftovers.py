@@ -59,7 +59,9 @@ def check_knobs(cfg: DictConfig, overrides: Sequence[str]) -> None:
 def _layers(cfg: DictConfig, hydra: HydraConf) -> Iterator[tuple[Settings, bool]]:
     """What each file gives, from the lowest up to the command line, and whether it outlasts the functions below it."""
     loader = GlobalHydra.instance().config_loader()
-    composed = loader.compute_defaults_list(hydra.job.config_name, _overrides(hydra), RunMode.RUN)
+    # As it was written: read one by one, its interpolations would be resolved.
+    command: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+    composed = loader.compute_defaults_list(hydra.job.config_name, command["hydra"] + command["task"], RunMode.RUN)
     kinds = {source.scheme(): type(source) for source in loader.get_sources()}
     sources = [kinds[one.schema](one.provider, f"{one.schema}://{one.path}") for one in hydra.runtime.config_sources]
     for default in composed.defaults:
@@ -74,12 +76,6 @@ def _layers(cfg: DictConfig, hydra: HydraConf) -> Iterator[tuple[Settings, bool]
         if not override.is_delete():  # of which nothing is left in cfg
             OmegaConf.update(given, override.key_or_group, override.value(), force_add=True)
     yield _settings(given), False
-
-
-def _overrides(hydra: HydraConf) -> list[str]:
-    """The command line as it was written: read one by one, its interpolations would be resolved."""
-    given: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
-    return [*given["hydra"], *given["task"]]
 
 
 def _settings(content: Container, package: str | None = None) -> Settings:

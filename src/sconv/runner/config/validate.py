@@ -1,20 +1,67 @@
-"""What of a configuration can be refused before anything is imported for it."""
+"""What of a configuration can be refused before anything is imported for it: what each knob may be.
+
+Also the settings of Keras's optimizers and losses, which Keras takes whatever they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks
+from sconv.datasets.dataset import MOST_UPDATES
 from sconv.lr_finder.result import RangeTestSettings
-from sconv.runner.config import limits
 from sconv.runner.config.schema import Config
 
 # What drives the learning rate: the schedule, whose own highest one it is.
 _DRIVEN = "${lr_max}"
 _GROUPS = ("task", "dataset", "augment", "model", "optimizer", "schedule", "device", "loss", "lr_find", "range_grid")
+Check = Callable[[str, Any], Any]
+
+
+def _or_null(check: Check) -> Check:
+    return lambda name, value: None if value is None else check(name, value)
+
+
+_share: Check = partial(checks.number, at_least=0, below=1)
+_above_zero: Check = partial(checks.number, above=0)
+_not_negative: Check = partial(checks.number, at_least=0)
+
+# Keras takes no whole number for these: 1 means 1.0.
+RATES: dict[str, Check] = {
+    **dict.fromkeys(("momentum", "beta_1", "beta_2", "adam_beta_1", "adam_beta_2", "rho", "ema_momentum"), _share),
+    **dict.fromkeys(("epsilon", "clip_threshold"), _above_zero),
+    **dict.fromkeys(("clipnorm", "global_clipnorm", "clipvalue", "loss_scale_factor"), _or_null(_above_zero)),
+    **dict.fromkeys(("weight_decay", "adam_weight_decay"), _or_null(_not_negative)),
+}
+# By the group that they are in, and its name.
+_LIMITS: dict[str, dict[str, Check]] = {
+    "": {
+        "lr_max": lambda name, value: None if value == checks.AUTO else checks.lr_max(value),
+        "epochs": partial(checks.integer, at_least=1),
+        "batch_size": partial(checks.integer, at_least=1),
+        "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
+        "precision": partial(checks.choice, allowed=("float32", "mixed_bfloat16", "mixed_float16", checks.AUTO)),
+        "accelerate": checks.boolean,
+        "steps_per_execution": lambda name, value: value == checks.AUTO or checks.integer(name, value, at_least=1),
+        "weight_decay": _or_null(_not_negative),
+        "l2": _or_null(_not_negative),
+    },
+    "device": {"threads": _or_null(partial(checks.integer, at_least=1, at_most=4096))},
+    "lr_find": {"max_steps": partial(checks.integer, at_most=MOST_UPDATES)},
+    "loss": {"label_smoothing": _share, "from_logits": checks.boolean},
+    "optimizer": {
+        **RATES,
+        **dict.fromkeys(("nesterov", "use_ema", "amsgrad", "centered", "relative_step"), checks.boolean),
+        "ema_overwrite_frequency": _or_null(partial(checks.integer, at_least=1)),
+        "gradient_accumulation_steps": _or_null(partial(checks.integer, at_least=2)),
+        "ns_steps": partial(checks.integer, at_least=1),
+    },
+}
 
 
 def validate(cfg: DictConfig, in_sweep: bool) -> None:
@@ -25,15 +72,12 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
     settings: Any = OmegaConf.to_container(cfg, resolve=False)
     for group in _GROUPS:
         _check_group(group, settings.get(group))
-    limits.check(settings, limits.AT_THE_TOP)
-    limits.check(settings["device"], limits.OF_DEVICES, "device.")
-    limits.check(settings["lr_find"], limits.OF_RANGE_TESTS, "lr_find.")
+    for group, limits in _LIMITS.items():
+        _check_limits(f"{group}." if group else "", limits, settings[group] if group else settings)
     try:
         RangeTestSettings(**cfg.lr_find)
     except checks.UserError as error:
         raise type(error)(f"lr_find.{error}") from None
-    limits.check(settings["loss"], limits.OF_LOSSES, "loss.")
-    limits.check(settings["optimizer"], limits.OF_OPTIMIZERS, "optimizer.")
     rate = settings["optimizer"].get("learning_rate", _DRIVEN)
     if rate != _DRIVEN:
         raise checks.SettingError(
@@ -60,3 +104,15 @@ def _refuse_unread(cfg: DictConfig) -> None:
         if name not in known and f"${{{name}" not in values:
             hint = checks.nearest(name, known) or ", and nothing reads it"
             raise checks.SettingError(f"{name}: there is no such setting{hint}")
+
+
+def _check_limits(prefix: str, limits: Mapping[str, Check], settings: Mapping[str, Any]) -> None:
+    """Refuse the first of the settings, not resolved, that is out of its limits.
+
+    A value that is read from elsewhere is checked there, and one with a `_target_` is built.
+    """
+    for name, value in settings.items():
+        is_read = isinstance(value, str) and "${" in value
+        is_built = isinstance(value, Mapping) and "_target_" in value
+        if name in limits and not is_read and not is_built:
+            limits[name](f"{prefix}{name}", value)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import functools
 import logging
 import statistics
 import time
@@ -18,6 +17,7 @@ from rich.console import Console
 from sconv import checks, runs
 from sconv.datasets import Dataset
 from sconv.runner.job import Job
+from sconv.runner.sweeps.resume import digest
 from sconv.training import keras_internals
 
 # TensorFlow is imported inside functions: what can be refused without it is refused before it starts.
@@ -37,14 +37,6 @@ _RELEVANT = ("model", "dataset", "loss", "batch_size", "accelerate", "device")
 _ANY_RATE = 1e-6
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """A precision, and why it was chosen."""
-
-    chosen: str
-    because: str
-
-
 def settle(job: Job, run: runs.RunWriter, dataset: Dataset) -> Job:
     """The job with a precision in the place of auto, which is recorded and told; in a sweep, as an equal job found it.
 
@@ -54,28 +46,30 @@ def settle(job: Job, run: runs.RunWriter, dataset: Dataset) -> Job:
     if asked != checks.AUTO:
         if asked == HALF and (lacking := _lacking()):
             log.warning("precision: got %s, which will be slow: %s", HALF, lacking)
-        run.record(precision=vars(Choice(asked, "asked for")))
+        run.record(precision={"chosen": asked, "because": "asked for"})
         return job
-    key = _key(job.cfg)
-    choice = (_chosen_before(job, key) if job.in_sweep else None) or _choose(job.cfg, dataset)
-    run.record(precision={**vars(choice), "key": key})
-    Console(highlight=False, soft_wrap=True).print(f"{'precision':<14} [bold]{choice.chosen}[/bold] ({choice.because})")
-    return dataclasses.replace(job, cfg=_with(job.cfg, precision=choice.chosen))
+    values: Any = OmegaConf.to_container(job.cfg, resolve=True)
+    key = digest([[values[name] for name in _RELEVANT], values["optimizer"]["_target_"]])
+    chosen, because = (_chosen_before(job, key) if job.in_sweep else None) or _choose(job.cfg, dataset)
+    run.record(precision={"chosen": chosen, "because": because, "key": key})
+    Console(highlight=False, soft_wrap=True).print(f"{'precision':<14} [bold]{chosen}[/bold] ({because})")
+    return dataclasses.replace(job, cfg=_with(job.cfg, precision=chosen))
 
 
-def _choose(cfg: DictConfig, dataset: Dataset) -> Choice:
+def _choose(cfg: DictConfig, dataset: Dataset) -> tuple[str, str]:
+    """A precision, and why."""
     if lacking := _lacking():
-        return Choice(PLAIN, lacking)
+        return PLAIN, lacking
     with Console().status("trying bfloat16"), keras_internals.forgetting_gradients():
         plain = _step(cfg, dataset, PLAIN)
         try:
             half = _step(cfg, dataset, HALF)
         except Exception as error:  # of a user's own layers
-            return Choice(PLAIN, f"bfloat16 fails: {str(error).splitlines()[0]}")
+            return PLAIN, f"bfloat16 fails: {str(error).splitlines()[0]}"
         times = [(_seconds(plain), _seconds(half)) for _ in range(_ROUNDS)]
     # Within a round, so that what else the machine does falls on both.
     ratio = statistics.median(one / other for other, one in times)
-    return Choice(HALF if ratio < _FASTER else PLAIN, f"a step in bfloat16 takes {ratio:.2f} of the time")
+    return HALF if ratio < _FASTER else PLAIN, f"a step in bfloat16 takes {ratio:.2f} of the time"
 
 
 def _step(cfg: DictConfig, dataset: Dataset, precision: str) -> Callable[[], Any]:
@@ -83,11 +77,7 @@ def _step(cfg: DictConfig, dataset: Dataset, precision: str) -> Callable[[], Any
     from sconv.runner.build import build
 
     model, stream = build(_with(cfg, precision=precision, steps_per_execution=1), dataset, _ANY_RATE)
-    images, labels = next(iter(stream.batches))
-
-    def step() -> None:
-        model.train_on_batch(images, labels)
-
+    step = functools.partial(model.train_on_batch, *next(iter(stream.batches)))
     for _ in range(2):  # the first is traced, the second finds out how to compute
         step()
     return step
@@ -110,10 +100,7 @@ def _lacking() -> str | None:
         # Other vendors' GPUs tell nothing.
         if details.get("compute_capability", _COMPUTE_CAPABILITY) < _COMPUTE_CAPABILITY:
             return f"{details.get('device_name', gpu.name)} has no bfloat16"
-    try:
-        flags = set(_CPUINFO.read_text().split())
-    except OSError:  # not Linux
-        flags = set()
+    flags = set(_CPUINFO.read_text().split()) if _CPUINFO.is_file() else set()  # only Linux has the file
     return None if gpus or flags & _CPU_FLAGS else "this processor has no bfloat16"
 
 
@@ -121,16 +108,10 @@ def _with(cfg: DictConfig, **values: Any) -> DictConfig:
     return cast(DictConfig, OmegaConf.merge(cfg, values))
 
 
-def _key(cfg: DictConfig) -> str:
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
-    relevant = [[values[name] for name in _RELEVANT], values["optimizer"]["_target_"]]
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _chosen_before(job: Job, key: str) -> Choice | None:
+def _chosen_before(job: Job, key: str) -> tuple[str, str] | None:
     """What another job of the sweep found for the same model; None without one."""
     for other in runs.find(job.directory.parent):
         found = (runs.read_facts(other, "summary.json") or {}).get("precision") or {}
         if found.get("key") == key and other != job.directory:
-            return Choice(found["chosen"], found["because"])
+            return found["chosen"], found["because"]
     return None

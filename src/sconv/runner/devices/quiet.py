@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from typing import Any
 
 
 class _QuietImport(MetaPathFinder):
     """Has TensorFlow's own import, whoever asks for it first, speak to the log."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: Any, **__: Any) -> ModuleSpec | None:
         if name != "tensorflow":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            loader = spec.loader
-            loader.exec_module = functools.partial(_loaded, loader.exec_module)  # type: ignore[method-assign]
+            spec.loader.exec_module = to_log()(spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
-
-
-def _loaded(load: Callable[[ModuleType], None], module: ModuleType) -> None:
-    with to_log():
-        load(module)
 
 
 def install() -> None:

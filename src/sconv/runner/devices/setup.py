@@ -17,7 +17,7 @@ def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
     Raises SettingError where there is no GPU, or where TensorFlow already runs with another number of threads.
     """
     checks.choice("device", kind, ("auto", "cpu", "gpu"))
-    wanted = _wanted(threads)
+    wanted = int(threads or _cores())
     with quiet.to_log():
         import tensorflow as tf
 
@@ -39,11 +39,7 @@ def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
 def hold_threads(threads: int | None) -> None:
     """Have TensorFlow start with so many threads, should something start it before `set_up` does."""
     if "tensorflow" not in sys.modules:
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(_wanted(threads))
-
-
-def _wanted(threads: int | None) -> int:
-    return _cores() if threads is None else int(threads)
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(int(threads or _cores()))
 
 
 def _cores() -> int:

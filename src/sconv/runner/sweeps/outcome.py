@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sconv import runs
 
@@ -16,32 +16,29 @@ SHORT = {"validation": "val acc", "test": "test acc"}
 
 def outcome(directory: Path, console: Console) -> int:
     """Print a table of the sweep's jobs; return the exit code: 0, 3 where some diverged, 1 where some failed."""
-    jobs = sorted(summaries(directory), key=lambda job: _number(job[0]))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("job", overflow="fold")
-    table.add_column("status")
+    jobs = sorted(summaries(directory), key=lambda job: (len(job[0].name.partition("-")[0]), job[0].name))
     shown = runs.splits([summary for _, summary in jobs])
-    for heading in (*(SHORT[split] for split in shown), "steps", "seconds"):
-        table.add_column(heading, justify="right")
+    numbers = [Column(heading, justify="right") for heading in (*(SHORT[split] for split in shown), "steps", "seconds")]
+    table = Table(Column("job", overflow="fold"), "status", *numbers, box=None, pad_edge=False, header_style="bold")
     labels = _labels([path.name for path, _ in jobs])
     for label, (_, summary) in zip(labels, jobs, strict=True):
         accuracies = [runs.accuracy(summary, split) for split in shown]
-        cells = (
+        table.add_row(
             label,
             "killed" if runs.killed(summary) else summary["status"],
             *("" if accuracy is None else f"{accuracy:.4f}" for accuracy in accuracies),
             str(summary.get("steps", "")),
             f"{summary.get('seconds', {}).get('total', 0):.1f}",
         )
-        table.add_row(*cells)
     console.print(table)
     for path, summary in jobs:
         if "error" in summary:
             console.print(f"{path.name}: {summary['error']}", markup=False, soft_wrap=True)
-    console.print(f"sweep  {_relative(directory)}", soft_wrap=True)
+    where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    console.print(f"sweep  {where}", soft_wrap=True)
     ended = {summary["status"] for _, summary in jobs}
     if ended - {"finished", "diverged"}:
-        console.print(f"resume the same command with resume_sweep={_relative(directory)}", soft_wrap=True)
+        console.print(f"resume the same command with resume_sweep={where}", soft_wrap=True)
     if ended <= {"finished"}:
         return runs.ExitCode.FINISHED
     return runs.ExitCode.DIVERGED if ended <= {"finished", "diverged"} else runs.ExitCode.FAILED
@@ -65,12 +62,3 @@ def _labels(names: list[str]) -> list[str]:
     shared = set.intersection(*map(set, parts)) if len(parts) > 1 else set()
     own = [",".join(part for part in each if part not in shared) for each in parts]
     return [f"{name.partition('-')[0]} {label}".strip() for name, label in zip(names, own, strict=True)]
-
-
-def _number(path: Path) -> int:
-    head = path.name.split("-")[0]
-    return int(head) if head.isdigit() else 0
-
-
-def _relative(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -21,18 +21,16 @@ def progress(job: Path, names_it: bool = False) -> str:
 
     `names_it` tells before that what became of the job, for those whose own words nobody saw.
     """
-    told = f"{_line(job, runs.read_summary(job))}; " if names_it and (job / "summary.json").is_file() else ""
+    said = [_line(job, runs.read_summary(job))] if names_it and (job / "summary.json").is_file() else []
     sweep = job.parent / "multirun.yaml"  # written as the sweep starts
-    if not sweep.is_file():
-        return told and f"{told.removesuffix('; ')}\n"
-    began = sweep.stat().st_mtime
-    ended = [one for one, summary in summaries(job.parent) if summary["status"] != "running"]
-    done = sum((one / "summary.json").stat().st_mtime >= began for one in ended)
-    jobs = _count(OmegaConf.load(sweep).hydra.overrides.task)
-    jobs = jobs and jobs - (len(ended) - done)
-    if jobs is None or not 0 < done < jobs:
-        return told and f"{told.removesuffix('; ')}\n"
-    return f"{told}{pace(done, jobs, time.time() - began)}\n"
+    if sweep.is_file():
+        began = sweep.stat().st_mtime
+        ended = [one for one, summary in summaries(job.parent) if summary["status"] != "running"]
+        done = sum((one / "summary.json").stat().st_mtime >= began for one in ended)
+        jobs = (_count(OmegaConf.load(sweep).hydra.overrides.task) or 0) - (len(ended) - done)
+        if 0 < done < jobs:
+            said.append(pace(done, jobs, time.time() - began))
+    return "; ".join(said) + "\n" * bool(said)
 
 
 def _count(overrides: Any) -> int | None:

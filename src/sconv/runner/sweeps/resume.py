@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,7 +17,12 @@ def fingerprint(cfg: DictConfig) -> str:
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
     values.pop("resume_sweep")
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(values)
+
+
+def digest(values: Any) -> str:
+    """A short hash of plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def finished_before(cfg: DictConfig) -> Path | None:
@@ -24,7 +30,5 @@ def finished_before(cfg: DictConfig) -> Path | None:
     if not cfg.resume_sweep:
         return None
     wanted = {"status": "finished", "fingerprint": fingerprint(cfg)}
-    for directory, summary in summaries(Path(cfg.resume_sweep)):
-        if all(summary.get(key) == value for key, value in wanted.items()):
-            return directory
-    return None
+    there = summaries(Path(cfg.resume_sweep))
+    return next((path for path, summary in there if wanted.items() <= summary.items()), None)

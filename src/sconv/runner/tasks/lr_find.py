@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +18,7 @@ from sconv.runner.config import targets
 from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
+from sconv.runner.sweeps.resume import digest
 from sconv.training import keras_internals
 
 # What a range test does not depend on: two runs that differ only here share one.
@@ -35,9 +34,8 @@ def lr_find(job: Job) -> None:
         _keep(run, job.cfg, planned, test)
         console = Console(highlight=False, soft_wrap=True)
         for name, rate in test.suggestions.items():
-            console.print(
-                f"{name:<14} [bold]{rate:.3g}[/bold] (suggested)" if name == test.rule else f"{name:<14} {rate:.3g}"
-            )
+            told = f"[bold]{rate:.3g}[/bold] (suggested)" if name == test.rule else f"{rate:.3g}"
+            console.print(f"{name:<14} {told}")
         say_where(run, console, "lr_find")
         run.record(lr_max=test.suggestion)
 
@@ -52,9 +50,7 @@ def find_lr_max(job: Job, run: runs.RunWriter, planned: Plan) -> float:
         test = carry_out(job.cfg, run, planned.dataset, planned.schedule.peak_momentum)
         _keep(run, job.cfg, planned, test)
         found = {"suggestion": test.suggestion, "rule": test.rule}
-    pick, place = float(found["suggestion"]), ""
-    if "from" in found:
-        place = f"../{found['from']}/"
+    pick, place = float(found["suggestion"]), f"../{found['from']}/" if "from" in found else ""
     run.record(lr_max=pick, lr_max_found_by=found["rule"])
     Console(highlight=False, soft_wrap=True).print(
         f"{'lr_max':<14} [bold]{pick:.3g}[/bold] ({found['rule']}; all suggestions: "
@@ -64,15 +60,12 @@ def find_lr_max(job: Job, run: runs.RunWriter, planned: Plan) -> float:
 
 
 @contextlib.contextmanager
-def begin(
-    job: Job, check: Callable[[DictConfig], object] = lambda cfg: None
-) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
-    """The run of a task that only tests: all checked, also by `check`, the device set up, the precision found."""
+def begin(job: Job) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
+    """The run of a task that only tests: all checked, the device set up, the precision found."""
     cfg = job.cfg
     with runs.RunWriter(job.directory) as run:
         run.record(task=job.choices["task"], seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
         with Console().status("starting"):
-            check(cfg)
             planned = plan(cfg, keep_data=job.in_sweep)
             run.record(device=targets.instantiate("device", cfg.device))
         yield precision.settle(job, run, planned.dataset), run, planned
@@ -95,23 +88,17 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
 def _keep(run: runs.RunWriter, cfg: DictConfig, planned: Plan, test: RangeTest) -> None:
     run.table("lr_find.csv", {"learning_rate": test.learning_rates, "loss": test.losses, "smoothed": test.smoothed})
     run.picture("lr_find", plot.png(test.plot()))
-    outcome = {"suggestion": test.suggestions.get(test.rule), "rule": test.rule, "suggestions": test.suggestions}
-    more = {
-        "diverged_at": test.diverged_at,
-        "problem": test.problem,
-        "caution": test.caution,
-        "steps": len(test.losses),
-    }
+    found = {name: vars(test)[name] for name in ("rule", "suggestions", "diverged_at", "problem", "caution")}
     asked = {"momentum": planned.schedule.peak_momentum, "settings": OmegaConf.to_container(cfg.lr_find)}
-    run.facts("lr_find.json", {**outcome, **more, **asked, "key": _key(cfg, planned)})
+    outcome = {"suggestion": test.suggestions.get(test.rule), **found, "steps": len(test.losses)}
+    run.facts("lr_find.json", {**outcome, **asked, "key": _key(cfg, planned)})
 
 
 def _key(cfg: DictConfig, planned: Plan) -> str:
     """A fingerprint of all that a range test depends on."""
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     kept = {name: value for name, value in values.items() if name not in _IRRELEVANT}
-    text = json.dumps([kept, planned.schedule.peak_momentum, runs.versions()], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest([kept, planned.schedule.peak_momentum, runs.versions()])
 
 
 def _found_before(job: Job, run: runs.RunWriter, planned: Plan) -> dict[str, Any] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sconv import checks, runs
@@ -23,12 +23,13 @@ def range_grid(job: Job) -> None:
 
     Source: Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820), section 4.4.
     """
-    with lr_find.begin(job, check=points) as (job, run, planned):
+    points(job.cfg)  # whose errors come before all that takes time
+    with lr_find.begin(job) as (job, run, planned):
         console = Console(highlight=False, soft_wrap=True)
         tests: dict[str, RangeTest] = {}
         grid = points(job.cfg, planned.schedule.peak_momentum)
         for point in grid:
-            tests[point.label] = lr_find.carry_out(_at(point, job.cfg), run, planned.dataset, point.momentum)
+            tests[point.label] = lr_find.carry_out(point.cfg, run, planned.dataset, point.momentum)
             rate = tests[point.label].suggestions.get("smith")
             console.print(f"{point.label}: {tests[point.label].problem if rate is None else f'lr {rate:.2g}'}")
         advice = recommend(tests, {point.label: point.decay for point in grid})
@@ -39,13 +40,12 @@ def range_grid(job: Job) -> None:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the grid; `knob` is the kind of weight decay that varies, weight_decay or l2."""
+    """One point of the grid: its configuration, the momentum that is held, and its weight decay or l2."""
 
     label: str
-    knob: str
+    cfg: DictConfig
     decay: float
     momentum: float | None
-    batch_size: int
 
 
 def points(cfg: DictConfig, own_momentum: float | None = None) -> list[Point]:
@@ -64,7 +64,10 @@ def points(cfg: DictConfig, own_momentum: float | None = None) -> list[Point]:
         label = f"{knob} {decay:g}"
         label += f", momentum {momentum:g}" if len(momenta) > 1 else ""
         label += f", batch_size {size:g}" if len(sizes) > 1 else ""
-        found.append(Point(label, knob, decay, momentum, checks.integer("range_grid.batch_size", size, at_least=1)))
+        whole = checks.integer("range_grid.batch_size", size, at_least=1)
+        # The same seed gives every one the same initial weights.
+        here = cast(DictConfig, OmegaConf.merge(cfg, {knob: decay, "batch_size": whole}))
+        found.append(Point(label, here, decay, momentum))
     return found
 
 
@@ -72,16 +75,9 @@ def _values(name: str, wanted: Any, own: Any, **bounds: float) -> list[Any]:
     """The values of one axis of the grid: those wanted, without any the run's own."""
     if wanted is None:
         return [own]
-    if not isinstance(wanted, (Sequence, ListConfig)) or isinstance(wanted, str) or not wanted:
-        raise checks.SettingTypeError(
-            f"range_grid.{name}: got {checks.shown(wanted)}, expected a list of numbers or null"
-        )
-    return list(dict.fromkeys(checks.number(f"range_grid.{name}", value, **bounds) for value in wanted))
-
-
-def _at(point: Point, cfg: DictConfig) -> DictConfig:
-    """The configuration of one point; the same seed gives every one the same initial weights."""
-    return cast(DictConfig, OmegaConf.merge(cfg, {point.knob: point.decay, "batch_size": point.batch_size}))
+    setting = f"range_grid.{name}"
+    values = checks.listed(setting, wanted, "a list of numbers or null", (1, math.inf))
+    return list(dict.fromkeys(checks.number(setting, value, **bounds) for value in values))
 
 
 def _keep(run: runs.RunWriter, tests: dict[str, RangeTest], advice: Recommendation) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sconv import plots, runs
 from sconv.datasets import updates
@@ -24,7 +24,8 @@ def show(job: Job) -> None:
     """Draw one schedule into the run directory, and on the terminal where it is no sweep."""
     cfg, directory = job.cfg, job.directory
     schedule = build_schedule(cfg)
-    steps, per_epoch = (_updates(cfg, job.choices["dataset"], epochs) for epochs in (cfg.epochs, 1))
+    size = data.training_size(cfg.dataset)
+    steps, per_epoch = (updates(job.choices["dataset"], size, epochs, cfg.batch_size) for epochs in (cfg.epochs, 1))
     rates, momenta = schedule.sample(steps)
     knots, title = schedule.knots(steps), f"{schedule.name}: {steps:,} updates, {cfg.epochs} epochs of {per_epoch:,}"
     runs.write_schedule(directory, rates, momenta, knots, per_epoch)
@@ -56,11 +57,6 @@ def sheet(directory: Path, console: Console) -> int:
         plots.save(plots.sheet(drawn), path)
         console.print(os.path.relpath(path), markup=False, soft_wrap=True)
     return 0 if len(drawn) == len(jobs) else 1
-
-
-def _updates(cfg: DictConfig, name: str, epochs: int) -> int:
-    """Optimizer updates in so many epochs; a dataset that does not tell its size is loaded for it."""
-    return updates(name, data.training_size(cfg.dataset), epochs, cfg.batch_size)
 
 
 def _picture(console: Console, rates: np.ndarray, momenta: np.ndarray | None, knots: list[int], per_epoch: int) -> None:
@@ -97,9 +93,8 @@ def _labels(at: Mapping[int, str], width: int) -> str:
 
 
 def _table(rates: np.ndarray, momenta: np.ndarray | None, knots: list[int], per_epoch: int) -> Table:
-    table = Table(box=None, header_style="bold")
-    for heading in ("knot at step", "epoch", "learning rate", "momentum"):
-        table.add_column(heading, justify="right")
+    headings = ("knot at step", "epoch", "learning rate", "momentum")
+    table = Table(*(Column(heading, justify="right") for heading in headings), box=None, header_style="bold")
     for knot in dict.fromkeys(knots):
         momentum = "left alone" if momenta is None else f"{momenta[knot]:.4g}"
         table.add_row(str(knot), f"{knot / per_epoch:.2f}", f"{rates[knot]:.4g}", momentum)

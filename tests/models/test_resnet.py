@@ -46,7 +46,7 @@ def test_option_a_takes_every_second_pixel_and_new_channels_of_zeros(side):
     first, second, third = (layer for layer in model.layers if isinstance(layer, keras.layers.Add))
     images = np.random.default_rng(0).integers(0, 256, (64, side, side, 3)).astype(np.uint8)
     sums_and_shortcuts = [first.output, second.input[0], second.output, third.input[0]]
-    found = keras.Model(model.inputs, sums_and_shortcuts).predict(images, verbose=0)
+    found = keras.Model(model.input, sums_and_shortcuts).predict(images, verbose=0)
     for sums, shortcut in (found[:2], found[2:]):
         picked = np.maximum(sums, 0)[:, ::2, ::2]
         assert np.array_equal(shortcut, np.concatenate([picked, np.zeros_like(picked)], axis=-1))

@@ -576,8 +576,9 @@ def test_what_else_sets_the_learning_rate_is_told_once_and_changes_nothing_until
     callbacks = [one_cycle(), make()]
     with pytest.warns(UserWarning, match="learning_rate: something else set it to") as caught:
         weights = fit(model, *(callbacks if ours_first else callbacks[::-1]))
-    assert len(caught) == 1
-    assert "but onecycle_fastai drives it" in str(caught[0].message)
+    # NumPy 2 has its own to say of older versions of Keras.
+    (told,) = [each for each in caught if each.category is UserWarning]
+    assert "but onecycle_fastai drives it" in str(told.message)
     sim.check(weights, sim.sgd, table(PEAK))
     left = float(model.optimizer.learning_rate)
     assert left != np.float32(LR)

@@ -49,7 +49,7 @@ def test_every_update_goes_through_apply_of_the_instance(scaled):
 def test_momentum_is_read_while_tracing(name):
     # Muon has both, and goes by the first.
     kinds = {"momentum": ("SGD", "RMSprop", "Muon"), "beta_1": ("Adam", "AdamW", "Nadam", "Adamax", "Lamb", "Lion")}
-    for kind in kinds[name]:
+    for kind in (kind for kind in kinds[name] if hasattr(keras.optimizers, kind)):
         assert isinstance(getattr(getattr(keras.optimizers, kind)(), name), (int, float)), (
             f"keras {keras.__version__}: {kind}.{name} is no plain number any more: see attach.own_momentum, and "
             "whether MovingMomentum is needed at all"

@@ -19,7 +19,8 @@ from typing import Any
 LEARNING_RATE = "_get_current_learning_rate"  # read by the public `learning_rate`, in a step and outside
 USES_WEIGHT_DECAY = "_use_weight_decay"  # whether a variable has decoupled weight decay
 
-# The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each.
+# The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each; of (first batch,
+# iterator) before Keras 3.9.
 _ENUMERATE = "_enumerate_iterator"
 # What an epoch's logs are made with: of the metrics where the last execution told the same ones.
 _EPOCH_LOGS = "_get_metrics_result_or_logs"
@@ -79,14 +80,14 @@ def watch_epoch(
     def enumerate_rest() -> Iterator[Any]:
         del vars(iterator)[_ENUMERATE]
         executions, ended = whole(), True
-        for first, _, batches in itertools.islice(executions, -(-batch // size)):
+        for first, *_, batches in itertools.islice(executions, -(-batch // size)):
             for _ in range(min(size, batch - first) if rest is None else 0):
                 next(batches)
         begin()
         own = None if rest is None else iter(rest)
-        for first, last, batches in executions:
+        for *places, batches in executions:
             ended = False
-            yield first, last, batches if own is None else own
+            yield *places, batches if own is None else own
             between()
         if ended:
             vars(model)[_EPOCH_LOGS] = epoch_logs

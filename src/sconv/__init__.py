@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sconv.training.acceleration import decelerate as decelerate
     from sconv.training.attach import attach as attach
     from sconv.training.attach import detach as detach
+    from sconv.training.batch_statistics import update_bn as update_bn
     from sconv.training.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.training.callbacks import ScheduleCallback as ScheduleCallback
     from sconv.training.checkpoint import Checkpoint as Checkpoint
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     ["schedules"],
     {
+        "training.batch_statistics": ["update_bn"],
         "training.acceleration": ["accelerate", "decelerate"],
         "training.callbacks": ["OneCycleScheduler", "ScheduleCallback"],
         "training.checkpoint": ["Checkpoint"],

@@ -43,6 +43,7 @@ AT_THE_TOP: dict[str, Check] = {
     "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
     "precision": partial(checks.choice, allowed=PRECISIONS),
     "accelerate": checks.boolean,
+    "update_bn": partial(checks.choice, allowed=(True, False, checks.AUTO)),
     "steps_per_execution": lambda name, value: value == checks.AUTO or checks.integer(name, value, at_least=1),
     "weight_decay": _or_null(_not_negative),
     "l2": _or_null(_not_negative),

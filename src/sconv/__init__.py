@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sconv.lr_finder.finder import LRFinder as LRFinder
     from sconv.lr_finder.finder import lr_find as lr_find
     from sconv.lr_finder.result import RangeTest as RangeTest
+    from sconv.schedules.keras_schedule import TableSchedule as TableSchedule
     from sconv.training.acceleration import accelerate as accelerate
     from sconv.training.acceleration import decelerate as decelerate
     from sconv.training.attach import attach as attach
@@ -29,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     ["schedules"],
     {
+        "schedules.keras_schedule": ["TableSchedule"],
         "training.batch_statistics": ["update_bn"],
         "training.acceleration": ["accelerate", "decelerate"],
         "training.callbacks": ["OneCycleScheduler", "ScheduleCallback"],

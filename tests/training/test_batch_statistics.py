@@ -145,6 +145,16 @@ def test_data_without_an_end_and_data_that_fails():
     assert not {"call", "predict_step"} & {*vars(model.layers[1]), *vars(model)}
 
 
+def test_a_stream_gives_the_same_whatever_its_epoch():
+    stream, models = TrainingStream(SPLIT, 8, seed=0), [network(), network()]
+    models[1].set_weights(models[0].get_weights())
+    for epoch, model in enumerate(models):
+        stream.epoch.assign(epoch)
+        sconv.update_bn(model, stream)
+        assert int(stream.epoch) == epoch
+    assert_close(statistics(models[1]), statistics(models[0]), 0)
+
+
 class Trainer(keras.Model):
     """As an autoencoder of keras.io: nothing is called but by train_step."""
 

@@ -37,7 +37,7 @@ def update_bn(model: keras.Model, data: Any, batch_size: int | None = None, step
     batch alike, and variances are there with n - 1.) Frozen layers, renormalising ones and those that the model's
     `predict` does not pass through keep their statistics. Where the data fails, all do.
     """
-    layers = moving(model)
+    layers = updatable(model)
     check_predicts(model)
     if not layers:
         return 0
@@ -61,7 +61,7 @@ def update_bn(model: keras.Model, data: Any, batch_size: int | None = None, step
     return len(layers) - len(missed)
 
 
-def moving(model: keras.Model) -> list[BatchNormalization]:
+def updatable(model: keras.Model) -> list[BatchNormalization]:
     """The batch normalisations whose statistics move in training, and can be computed anew."""
     return [layer for layer in normalisations(model) if layer.built and layer.trainable and not _renormalises(layer)]
 

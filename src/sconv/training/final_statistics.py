@@ -12,7 +12,7 @@ import numpy as np
 
 from sconv import checks
 from sconv.training.attach import inner
-from sconv.training.batch_statistics import check_predicts, moving, update_bn
+from sconv.training.batch_statistics import check_predicts, updatable, update_bn
 
 # Of training: by how much an average may lag behind the weights.
 _LAG = 1 / 20
@@ -79,7 +79,7 @@ class FinalStatistics(keras.callbacks.Callback):
 
     def _reason(self) -> str | None:
         """Why the averages will not do; None where they will, or are to be left."""
-        layers = moving(self.model)
+        layers = updatable(self.model)
         if self.when is False or not layers:
             return None
         if self.when is True:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lazy_loader
+
+from sconv import checks
 
 if TYPE_CHECKING:
     from sconv import schedules as schedules
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # Imported on first use: `import sconv` must not import TensorFlow.
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+_imported, __dir__, __all__ = lazy_loader.attach(
     __name__,
     ["schedules"],
     {
@@ -42,3 +44,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "lr_finder.result": ["RangeTest"],
     },
 )
+
+
+def __getattr__(name: str) -> Any:
+    """A public name; of those that train, one line where there is no TensorFlow, or Keras has another backend."""
+    if name in __all__ and name not in ("schedules", "RangeTest", "TableSchedule"):
+        checks.importable()
+    return _imported(name)

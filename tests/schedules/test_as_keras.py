@@ -72,6 +72,7 @@ def test_under_xla_momentum_stays():
     np.testing.assert_allclose(rates_of(optimizer, steps, jit_compile=True), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_file_goes_on_with_the_schedule_in_a_process_of_its_own(tmp_path, environment):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
     rising = phases(0.5, [{"pct": 1, "lr": [0, 1]}])

@@ -161,7 +161,7 @@ class Schedule:
         """
         from sconv.schedules.keras_schedule import TableSchedule  # a schedule needs no Keras
 
-        return TableSchedule(self.sample(steps)[0])
+        return TableSchedule(self.sample(steps)[0].tolist())
 
     @property
     def _surely_enough(self) -> int:

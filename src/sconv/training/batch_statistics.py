@@ -121,7 +121,9 @@ def _watching(model: keras.Model, averages: Sequence[_Average]) -> Iterator[None
         return tf.zeros([1])
 
     # Written past __setattr__: what Keras tracks, it saves.
-    places = [(vars(average.layer), "call", average.call) for average in averages]
+    places: list[tuple[dict[str, Any], str, Any]] = [
+        (vars(average.layer), "call", average.call) for average in averages
+    ]
     places.append((vars(model), "predict_step", step))
     found = [place.get(name) for place, name, _ in places]
     model.predict_function = None

@@ -41,7 +41,8 @@ class FinalStatistics(keras.callbacks.Callback):
         self.outcome: str | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.outcome, self._computed = None, None
+        self.outcome = None
+        self._computed: int | None = None
         self._epoch = self._batch = 0
         if self.when is True:
             check_predicts(self.model)

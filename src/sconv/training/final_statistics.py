@@ -98,7 +98,8 @@ def too_few(batches: int, momentum: float) -> bool:
 
 
 def _uses_ema(model: keras.Model) -> bool:
-    return bool(inner(model.optimizer).use_ema)
+    optimizer = inner(model.optimizer)
+    return any(part.use_ema for part in getattr(optimizer, "optimizers", [optimizer]))  # of a MultiOptimizer
 
 
 def _fingerprint(model: keras.Model) -> int:

@@ -38,6 +38,7 @@ def outcome(directory):
     return json.loads((directory / "summary.json").read_text()), reached, model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("knobs", [("dataset.validation=0.25",), ("optimizer.use_ema=true",)])
 def test_the_numbers_are_those_of_the_model_that_is_saved(train, knobs, capsys):
     summary, reached, _ = outcome(train(*knobs, "update_bn=true", tiny=TINY))

@@ -324,6 +324,7 @@ def test_a_fit_is_not_lost_where_the_data_cannot_be_had_again():
         sconv.fit_one_cycle(model, batches, update_bn="yes")
 
 
+@pytest.mark.slow
 def test_a_script_that_had_finished_ends_with_the_same_statistics(tmp_path, capsys):
     first, again = small(), small()
     cycle(first, epochs=2, checkpoint=tmp_path)

@@ -161,7 +161,8 @@ print("light")
 
 
 def test_what_must_be_light_imports_no_framework(environment):
-    schedules = [f"sconv.schedules.{path.stem}" for path in PACKAGE.glob("schedules/[a-z]*.py")]
+    names = {path.stem for path in PACKAGE.glob("schedules/[a-z]*.py")}
+    schedules = [f"sconv.schedules.{name}" for name in sorted(names - {"keras_schedule"})]  # which is asked for
     ran = subprocess.run(
         [sys.executable, "-c", HEAVY, *LIGHT, *schedules],
         capture_output=True,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import math
 import operator
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,10 +34,16 @@ class DataError(UserError, OSError):
     """A data file that is missing, damaged or not what it should be."""
 
 
+class MissingError(UserError, ImportError):
+    """A package that is not there."""
+
+
 def user_error(error: BaseException) -> UserError | None:
     """What the user can mend behind an error, where a library wrapped it; None where there is nothing of the kind."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, UserError):
+        if no_package := missing(cause):
+            return no_package
         cause = cause.__cause__
     return cause
 
@@ -113,6 +121,32 @@ def same(settings: Mapping[str, Any], before: Mapping[str, Any], source: str) ->
             raise SettingError(f"{name}: got {shown(value)}, expected {shown(before.get(name))} as in {source}")
 
 
+def keras_backend(name: str) -> None:
+    """Raise SettingError for a backend of Keras that is not TensorFlow."""
+    if name != "tensorflow":
+        raise SettingError(f"KERAS_BACKEND: got {name}, expected tensorflow: the schedule is in TensorFlow's step")
+
+
+def importable() -> None:
+    """Import Keras, and with it TensorFlow; MissingError where one is not there, SettingError for another backend."""
+    try:
+        import keras
+    except ModuleNotFoundError as error:
+        if lacks := missing(error):
+            raise lacks from None
+        keras_backend(os.environ.get("KERAS_BACKEND") or str(error.name))
+        raise
+    keras_backend(keras.config.backend())
+
+
+def missing(error: BaseException) -> MissingError | None:
+    """What to say of an import that failed for want of Keras or TensorFlow; None where it failed otherwise."""
+    name = (getattr(error, "name", None) or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or name not in ("tensorflow", "keras"):
+        return None
+    return MissingError(f"{name}: not installed in this Python ({sys.executable}), expected pip install {name}")
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint at the name that was probably meant, or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
@@ -122,12 +156,18 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def shown(value: Any) -> str:
     """A value as an error shows it: on one line, and not too long."""
     text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return (text if len(text) <= 80 else f"{text[:77]}...") + _generation(value)
 
 
 def type_of(value: Any) -> str:
     """The type of a value as an error shows it: `a Tensor`, or None."""
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else f"a {type(value).__name__}{_generation(value)}"
+
+
+def _generation(value: Any) -> str:
+    """What tells an object of Keras 2 from the same of Keras 3."""
+    of_tf_keras = any(kind.__module__.partition(".")[0] == "tf_keras" for kind in type(value).__mro__)
+    return " of Keras 2 (tf_keras)" if of_tf_keras else ""
 
 
 def _refusal(result: float | None) -> type[SettingError | SettingTypeError]:

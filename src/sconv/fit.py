@@ -17,6 +17,7 @@ from sconv.training import acceleration
 from sconv.training.attach import own_momentum
 from sconv.training.callbacks import ScheduleCallback
 from sconv.training.checkpoint import Checkpoint
+from sconv.training.final_statistics import FinalStatistics
 from sconv.training.inputs import check_compiled, feed, sizes, streamed
 
 # What of `fit` decides the losses, and so goes to the range test too.
@@ -33,6 +34,7 @@ def fit_one_cycle(
     range_test: Mapping[str, Any] | None = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     accelerate: bool = True,
+    update_bn: bool | str = checks.AUTO,
     **fit: Any,
 ) -> keras.callbacks.History:
     """Train a compiled model under the 1cycle policy; returns Keras's History.
@@ -43,9 +45,12 @@ def fit_one_cycle(
     lr_max. `range_test` holds settings of `lr_find`, such as {"max_steps": 200}. `checkpoint` is a directory (or a
     `Checkpoint`, for its settings): killed and called again the same way, the training goes on from there to the same
     last bit, and no range test is run again. `accelerate` does what `sconv.accelerate` does, for good; False leaves the
-    model as it is. Everything else goes to `fit`.
+    model as it is. `update_bn` computes the statistics of batch normalisation at the end, by `sconv.update_bn`, before
+    the last validation; "auto" does where the cycle is too short for its momentum (`FinalStatistics` has the rule) or
+    the optimizer averages weights, and says so in one line. Everything else goes to `fit`.
     """
     check_compiled(model)
+    statistics = FinalStatistics(data, update_bn, fit.get("batch_size"), fit.get("steps_per_epoch"))
     if checks.boolean("accelerate", accelerate):
         done = acceleration.accelerate(model)
         # What XLA compiles runs the stock layers.
@@ -63,12 +68,15 @@ def fit_one_cycle(
         keeper.settings.update(sizes(data, batch_size), lr_max=peak)
         keeper.stream = stream if isinstance(stream, TrainingStream) else None
         own = [*own, keeper]
-    return model.fit(
+    history = model.fit(
         **{**fit, **arguments},
         epochs=epochs,
         validation_data=validation_data,
-        callbacks=[*callbacks, ScheduleCallback(planned), *own],
+        callbacks=[*callbacks, ScheduleCallback(planned), *own, statistics],
     )
+    if statistics.outcome and fit.get("verbose", "auto"):
+        print(f"batch normalisation: statistics {statistics.outcome}")
+    return history
 
 
 def _planned(

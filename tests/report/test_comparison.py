@@ -142,6 +142,26 @@ def test_without_a_baseline_there_are_no_speedups_and_it_is_said(tmp_path):
     assert rows(tmp_path, target=0.9)[0]["onecycle"].time_to_target["epoch"].costs == (2, 2, 2)
 
 
+def test_without_a_baseline_the_best_group_is_the_measure_and_is_named(tmp_path):
+    write(tmp_path, "cosine", [[0.5, 0.8], [0.6, 0.82], [0.6, 0.84]])
+    write(tmp_path, "onecycle", [[0.82, 0.9], [0.7, 0.88], [0.9, 0.92]])
+    found, notes = rows(tmp_path)
+    assert {label: row.baseline.label for label, row in found.items()} == {"cosine": "onecycle", "onecycle": "onecycle"}
+    assert found["cosine"].gain.mean == pytest.approx(0.82 - 0.9)
+    assert (found["onecycle"].gain, found["onecycle"].is_baseline) == (None, True)
+    assert notes[0].startswith("no schedule=baseline here: the baseline is the best group on the same data")
+    assert "* the best, onecycle: target 90.00 % test accuracy (the mean it ends at)" in notes
+    # Each on its own data; what is alone there is compared with nothing.
+    for dataset, ends in (("mnist_5k", 0.99), ("digits", 0.7)):
+        other = {"settings": {"dataset._target_": f"sconv.datasets.{dataset}.load"}, "choices": {"dataset": dataset}}
+        write(tmp_path, "cosine", [[0.5, ends]] * 3, **other)
+    write(tmp_path, "onecycle", [[0.5, 0.6]] * 3, **other)
+    found, _ = rows(tmp_path)
+    assert found["synthetic cosine"].baseline.label == "synthetic onecycle"
+    assert found["digits onecycle"].baseline.label == "digits cosine"
+    assert found["mnist_5k cosine"].baseline is None
+
+
 def test_one_seed_has_no_interval_and_it_is_said(tmp_path):
     write(tmp_path, "baseline", [[0.5, 0.9]])
     write(tmp_path, "onecycle", [[0.9, 0.9]])

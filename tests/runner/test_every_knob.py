@@ -96,6 +96,7 @@ KNOBS = {
     "seed": Knob("1"),
     "precision": Knob("mixed_bfloat16"),
     "accelerate": Knob("false", "fused", (f"model._target_={HERE}.normalised",)),
+    "update_bn": Knob("false", beside=(f"model._target_={HERE}.normalised",)),
     "steps_per_execution": Knob("5", "steps_per_execution", ("steps_per_execution=2",)),
     "name": Knob("mine", "directory"),
     "resume_sweep": Knob("{runs}", "sweep"),

@@ -156,7 +156,7 @@ def test_the_baseline_is_chosen_and_the_target_set_on_validation_the_difference_
     assert onecycle.time_to_target["epoch"].costs == (1, 1, 1)
     assert (onecycle.validation.mean, onecycle.test.mean) == (pytest.approx(0.81), pytest.approx(0.66))
     assert onecycle.gain.mean == pytest.approx(0.66 - 0.51)
-    assert f"* the baseline, {LABELS[0]}: target 71.00 % validation accuracy (the mean this baseline ends at)" in (
+    assert f"* the baseline, {LABELS[0]}: target 71.00 % validation accuracy (the mean it ends at)" in (
         comparison.notes
     )
 

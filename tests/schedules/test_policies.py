@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import sconv.schedules
 from sconv import checks
 from sconv.schedules import SHAPES, Phase, Schedule, baseline, constant, cosine, onecycle, onecycle_fastai
 
@@ -227,3 +229,8 @@ def test_an_unknown_anneal_is_answered_with_the_known_ones() -> None:
     with pytest.raises(checks.SettingError) as caught:
         onecycle(0.1, anneal="cubic")
     assert str(caught.value) == f"anneal: got 'cubic', expected one of {', '.join(SHAPES)}"
+
+
+def test_the_table_of_jobs_has_every_policy() -> None:
+    policies = set(sconv.schedules.__all__) - {"SHAPES", "Phase", "Schedule"}
+    assert set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", str(sconv.schedules.__doc__))))) == policies

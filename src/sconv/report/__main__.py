@@ -43,7 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "paths", nargs="*", type=Path, default=[Path("outputs")], help="run folders, or folders of them"
     )
-    parser.add_argument("--baseline", help="the group to compare with, as its settings (default: schedule=baseline)")
+    parser.add_argument(
+        "--baseline",
+        help="the group to compare with, as its settings (default: schedule=baseline, without one the best)",
+    )
     parser.add_argument(
         "--target",
         type=float,

@@ -57,7 +57,7 @@ class Comparison:
 
 
 def compare(groups: Sequence[Group], baseline: str | None = None, target: float | None = None) -> Comparison:
-    """Compare every group with the baseline (default: schedule=baseline where there is one).
+    """Compare every group with the baseline: schedule=baseline by default, where there is none the best of the groups.
 
     `target` is an accuracy in (0, 1] on the split that was monitored; default: what the baseline ends at there, the
     mean over its seeds.
@@ -68,7 +68,7 @@ def compare(groups: Sequence[Group], baseline: str | None = None, target: float 
     if baseline and not candidates:
         labels = "; ".join(group.label for group in groups)
         raise checks.SettingError(f"baseline: got {baseline!r}, expected a group out of {labels}")
-    rows = tuple(_row(group, candidates, target) for group in groups)
+    rows = tuple(_row(group, candidates or _best(groups), target) for group in groups)
     notes = (*_baselines(rows, candidates, target), *_few_seeds(rows), *_costs(rows), *_splits(rows))
     return Comparison(rows, notes)
 
@@ -117,6 +117,15 @@ def _own_baseline(group: Group, candidates: Sequence[Group]) -> Group | None:
     return max(same, key=_monitored_accuracy, default=None)
 
 
+def _best(groups: Sequence[Group]) -> list[Group]:
+    """Of the groups of each dataset the one that ends best on the split that was monitored; of one alone none."""
+    finished: dict[str, list[Group]] = {}
+    for group in groups:
+        if group.finished:
+            finished.setdefault(str(_node(group, "dataset")), []).append(group)
+    return [max(same, key=_monitored_accuracy) for same in finished.values() if len(same) > 1]
+
+
 def _gain(group: Group, candidates: Sequence[Group]) -> Difference | None:
     """Final test accuracy against the best baseline that was trained for as many epochs: an equal budget of images."""
     equal = [other for other in candidates if other.config.get("epochs") == group.config.get("epochs")]
@@ -152,7 +161,12 @@ def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float |
     """What each group is compared with, and what is asked of it."""
     notes = []
     alone = [row.group.label for row in rows if row.baseline is None]
-    if not candidates:
+    if not candidates and any(row.is_baseline for row in rows):
+        notes.append(
+            f"no {DEFAULT_BASELINE} here: the baseline is the best group on the same data (--baseline names another), "
+            "which was picked by its outcome and so looks better than it is"
+        )
+    elif not candidates:
         notes.append(
             f"no baseline: {DEFAULT_BASELINE} is not there, --baseline names another. No speed-ups, no differences"
         )
@@ -161,10 +175,10 @@ def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float |
     if len({str(_node(row.group, "dataset")) for row in rows}) > 1:
         notes.append("several datasets: compare accuracies and targets within one only")
     for row in rows:
-        if row.is_baseline:
-            what = "given" if target is not None else "the mean this baseline ends at"
+        if row.is_baseline and any(other.baseline is row.group for other in rows):
+            what = "given" if target is not None else "the mean it ends at"
             aim = f"{100 * (row.target or 0):.2f} % {row.group.monitored} accuracy"
-            notes.append(f"* the baseline, {row.group.label}: target {aim} ({what})")
+            notes.append(f"* the {'baseline' if candidates else 'best'}, {row.group.label}: target {aim} ({what})")
     return notes
 
 

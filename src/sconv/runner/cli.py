@@ -86,6 +86,7 @@ def job(cfg: DictConfig) -> int:
 def _carry_out(this: Job) -> Exception | None:
     """Do the job; what goes wrong is returned, and left in the run directory once that is this job's own."""
     try:
+        checks.keras_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
         if before := resume.finished_before(this.cfg):
             print(f"finished before: {before.name}")
             return None

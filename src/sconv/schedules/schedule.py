@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sconv import checks
 from sconv.schedules.shapes import SHAPES
+
+if TYPE_CHECKING:
+    from sconv.schedules.keras_schedule import TableSchedule
 
 # A smaller share of training would ask for more steps than anybody trains.
 MIN_SHARE = 1e-6
@@ -147,6 +150,18 @@ class Schedule:
         if not self.has_momentum:
             return learning_rate, None
         return learning_rate, self._join(steps, [phase.momentum for phase in self.phases if phase.momentum])
+
+    def as_keras(self, steps: int) -> TableSchedule:
+        """The same learning rates as a LearningRateSchedule of Keras, for an optimizer's `learning_rate`.
+
+        For those who cannot use a callback: Keras has schedules for the learning rate alone, so that the optimizer's
+        momentum stays where it is, whatever the policy does to it. `steps` counts what the optimizer counts, batches
+        also where it accumulates gradients; past them the last rate holds. It is saved with the model; before such a
+        file is loaded elsewhere, `sconv.TableSchedule` must have been named once, which tells Keras of it.
+        """
+        from sconv.schedules.keras_schedule import TableSchedule  # a schedule needs no Keras
+
+        return TableSchedule(self.sample(steps)[0].tolist())
 
     @property
     def _surely_enough(self) -> int:

@@ -61,7 +61,7 @@ def accelerate(model: keras.Model) -> Acceleration:
     accelerate before you trace. Second derivatives become exact, which those of `tf.nn.moments` are not. Doing it again
     changes nothing; `decelerate` undoes it.
     """
-    layers = _normalisations(model)
+    layers = normalisations(model)
     obstacles = [_obstacle(layer) for layer in layers]
     fitting = [layer for layer, obstacle in zip(layers, obstacles, strict=True) if obstacle is None]
     new = [layer for layer in fitting if not _is_fused(layer)]
@@ -85,10 +85,11 @@ def decelerate(model: keras.Model) -> None:
 
 def fused_layers(model: keras.Model) -> list[BatchNormalization]:
     """The normalisations of `model` that are fused now: a step that was traced with others is another step."""
-    return [layer for layer in _normalisations(model) if _is_fused(layer)]
+    return [layer for layer in normalisations(model) if _is_fused(layer)]
 
 
-def _normalisations(model: keras.Model) -> list[BatchNormalization]:
+def normalisations(model: keras.Model) -> list[BatchNormalization]:
+    """Every batch normalisation of `model`, those of nested models too; SettingTypeError for what is no model."""
     if not isinstance(model, keras.Model):
         raise checks.SettingTypeError(f"model: got {checks.shown(model)}, expected a keras.Model")
     return [layer for layer in flat_layers(model) if isinstance(layer, BatchNormalization)]

@@ -65,7 +65,7 @@ def attached_to(optimizer: keras.optimizers.Optimizer) -> Attachment | None:
 def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """The optimizer that makes the updates: under mixed_float16 Keras wraps it to scale the loss."""
     if not isinstance(optimizer, keras.optimizers.Optimizer):
-        allowed = "a keras.optimizers.Optimizer"
+        allowed = "a keras.optimizers.Optimizer of Keras 3"
         raise checks.SettingTypeError(f"optimizer: got {checks.shown(optimizer)}, expected {allowed}")
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer

@@ -12,6 +12,7 @@ import numpy as np
 from sconv import checks, plots
 from sconv.schedules import Schedule, onecycle_fastai
 from sconv.training.attach import attach, attached_to, inner
+from sconv.training.inputs import check_compiled
 from sconv.training.recording import StepRecorder, WriteSteps, take_up
 
 
@@ -35,9 +36,8 @@ class ScheduleCallback(keras.callbacks.Callback):
     ):
         super().__init__()
         if not isinstance(schedule, Schedule):
-            raise checks.SettingTypeError(
-                f"schedule: got {checks.shown(schedule)}, expected a sconv.schedules.Schedule"
-            )
+            got = checks.shown(schedule)
+            raise checks.SettingTypeError(f"schedule: got {got}, expected a sconv.schedules.Schedule")
         self.schedule, self.write, self.every_seconds = schedule, write, every_seconds
         self.steps = None if steps is None else checks.integer("steps", steps, at_least=1)
         if self.steps is not None:
@@ -46,6 +46,9 @@ class ScheduleCallback(keras.callbacks.Callback):
         self.lrs: np.ndarray = np.empty(0)
         self.moms: np.ndarray | None = None
         self.losses: np.ndarray = np.empty(0)
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(check_compiled(model))  # before a fit of Keras 2 calls what we have not
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._refuse_a_second()

@@ -13,12 +13,13 @@ from sconv.datasets import Dataset
 from sconv.datasets.pipeline.batches import TrainingStream
 
 
-def check_compiled(model: Any) -> None:
-    """Raise an error where `model` is no compiled Keras model."""
+def check_compiled(model: Any) -> keras.Model:
+    """Return `model` if it is a compiled Keras model, or raise an error."""
     if not isinstance(model, keras.Model):
-        raise checks.SettingTypeError(f"model: got {checks.shown(model)}, expected a compiled keras.Model")
+        raise checks.SettingTypeError(f"model: got {checks.shown(model)}, expected a compiled keras.Model of Keras 3")
     if not model.compiled or model.optimizer is None:
         raise checks.SettingError(f"model: got {model.name}, which is not compiled, expected model.compile(...) before")
+    return model
 
 
 def feed(data: Any, batch_size: int | None = None) -> tuple[dict[str, Any], list[keras.callbacks.Callback]]:

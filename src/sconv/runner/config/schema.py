@@ -47,6 +47,7 @@ class Config:
     seed: int = MISSING
     precision: str = MISSING
     accelerate: bool = True
+    update_bn: Any = MISSING  # true, false, or auto
     steps_per_execution: Any = MISSING
     name: str | None = None
     resume_sweep: str | None = None

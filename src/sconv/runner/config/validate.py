@@ -47,6 +47,7 @@ _LIMITS: dict[str, dict[str, Check]] = {
         "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
         "precision": partial(checks.choice, allowed=("float32", "mixed_bfloat16", "mixed_float16", checks.AUTO)),
         "accelerate": checks.boolean,
+        "update_bn": partial(checks.choice, allowed=(True, False, checks.AUTO)),
         "steps_per_execution": lambda name, value: value == checks.AUTO or checks.integer(name, value, at_least=1),
         "weight_decay": _or_null(_not_negative),
         "l2": _or_null(_not_negative),

@@ -14,6 +14,7 @@ from sconv.runner.plan import Plan
 from sconv.runner.tasks.progress_bar import ProgressBar
 from sconv.training.attach import inner
 from sconv.training.callbacks import ScheduleCallback
+from sconv.training.final_statistics import FinalStatistics
 from sconv.training.inputs import follow_epochs
 
 
@@ -29,7 +30,7 @@ class CutShort(Exception):  # noqa: N818 - an outcome of training, not a fault o
 class TrainingObservers:
     """The callbacks of a run's fit, and what they have seen; `driver` puts the schedule on and records every update."""
 
-    def __init__(self, run: runs.RunWriter, planned: Plan, model: keras.Model, stream: TrainingStream):
+    def __init__(self, run: runs.RunWriter, planned: Plan, model: keras.Model, stream: TrainingStream, update_bn: Any):
         self._run, self._steps, self._model = run, planned.steps, model
         self._monitored = runs.monitored(planned.dataset.validation)
         self._epochs = list[dict[str, float]]()
@@ -38,7 +39,9 @@ class TrainingObservers:
         epochs = keras.callbacks.LambdaCallback(on_epoch_end=self._epoch_ended)
         # What is evaluated is what is saved: `fit` ends with the averaged weights.
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
-        self.callbacks = [follow_epochs(stream), epochs, self.driver, self._timer, self._bar, *averaged]
+        self._statistics = FinalStatistics(stream, update_bn)
+        looking_on = [follow_epochs(stream), epochs, self.driver, self._timer, self._bar]
+        self.callbacks = [*looking_on, *averaged, self._statistics]
 
     def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
         self._epochs.append({"epoch": epoch + 1, **logs})
@@ -62,7 +65,8 @@ class TrainingObservers:
         timer = self._timer
         seconds = {"training": timer.training, "evaluation": timer.evaluation, "compile": timer.compiling}
         rounded = {name: round(value, 3) for name, value in seconds.items()}
-        self._run.record(steps=self._updates, seconds=rounded, **_outcome(self._epochs, self._monitored))
+        outcome = _outcome(self._epochs, self._monitored)
+        self._run.record(steps=self._updates, seconds=rounded, batch_statistics=self._statistics.outcome, **outcome)
         self._run.hparams_end(succeeded=self._updates == self._steps)
 
 

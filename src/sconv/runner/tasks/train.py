@@ -73,7 +73,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     model, stream = build(cfg, dataset, planned.lr_max)
     record_model(run, cfg, model)
     run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
-    observers = TrainingObservers(run, planned, model, stream)
+    observers = TrainingObservers(run, planned, model, stream, cfg.update_bn)
     try:
         model.fit(
             stream.batches,
@@ -138,6 +138,8 @@ def _report(run: runs.RunWriter, planned: Plan, in_sweep: bool) -> None:
     if not in_sweep:
         if summary["accelerated"]:
             console.print(f"accelerated    {summary['accelerated']}")
+        if summary["batch_statistics"]:
+            console.print(f"statistics     {summary['batch_statistics']}")
         training, total = summary["seconds"]["training"], summary["seconds"]["total"]
         console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
         console.print(f"run            {os.path.relpath(run.directory)}")

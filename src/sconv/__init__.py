@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from sconv.training.acceleration import decelerate as decelerate
     from sconv.training.attach import attach as attach
     from sconv.training.attach import detach as detach
-    from sconv.training.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.training.callbacks import ScheduleCallback as ScheduleCallback
     from sconv.training.checkpoint import Checkpoint as Checkpoint
+    from sconv.training.one_cycle import OneCycleScheduler as OneCycleScheduler
     from sconv.training.parameter_groups import group_parameters as group_parameters
+    from sconv.training.recording import Diverged as Diverged
 
 __version__ = "0.1.0"
 
@@ -29,12 +30,14 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     ["schedules"],
     {
         "training.acceleration": ["accelerate", "decelerate"],
-        "training.callbacks": ["OneCycleScheduler", "ScheduleCallback"],
+        "training.callbacks": ["ScheduleCallback"],
         "training.checkpoint": ["Checkpoint"],
         "fit": ["fit_one_cycle"],
         "lr_finder.finder": ["LRFinder", "lr_find"],
         "training.attach": ["attach", "detach"],
+        "training.one_cycle": ["OneCycleScheduler"],
         "training.parameter_groups": ["group_parameters"],
+        "training.recording": ["Diverged"],
         "lr_finder.result": ["RangeTest"],
     },
 )

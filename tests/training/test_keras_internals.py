@@ -64,7 +64,7 @@ def test_compiling_anew_makes_another_train_function():
     assert model.train_function is first
     model.compile(model.optimizer, "mae")
     assert model.train_function is None, (
-        f"keras {keras.__version__} keeps Model.train_function on recompiling: recording.take_up would go on with a "
+        f"keras {keras.__version__} keeps Model.train_function on recompiling: trace.take_up would go on with a "
         "trace of the old loss. Find another sign of a new compile for Trace.serves"
     )
 

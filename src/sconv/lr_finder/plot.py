@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from sconv.plots.figures import BLUE, ORANGE, stroke
+from sconv.plots.figures import BLUE, ORANGE, new_figure, stroke
+from sconv.plots.figures import png as png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ RED, PALE, DARK = "#c23b3b", "#b8c4d0", "#444444"
 def range_test(test: Tested) -> Figure:
     """Raw and smoothed loss over lr, each suggestion on a line of its own above them, divergence shaded."""
     rows = max(len(test.suggestions), 1)
-    figure = _figure(8.0, 3.8 + 0.24 * rows)
+    figure = new_figure(8.0, 3.8 + 0.24 * rows, "constrained")
     names, axis = figure.subplots(2, 1, sharex=True, height_ratios=[0.24 * rows, 3.6])
     axis.plot(test.learning_rates, test.losses, color=PALE, linewidth=0.8, label="loss of each batch")
     axis.plot(test.learning_rates, test.smoothed, color=BLUE, linewidth=2, label="smoothed")
@@ -65,7 +65,7 @@ def range_test(test: Tested) -> Figure:
 
 def range_grid(tests: Mapping[str, Tested], chosen: str | None, lr: float | None) -> Figure:
     """The smoothed losses of several range tests by their labels; the chosen one is drawn bold, its lr marked."""
-    figure = _figure(8.0, 4.6)
+    figure = new_figure(8.0, 4.6, "constrained")
     axis = figure.subplots()
     for number, (label, test) in enumerate(tests.items()):
         bold = label == chosen
@@ -119,17 +119,3 @@ def _beside(axis: Axes, x: float, y: float, text: str, limits: tuple[float, floa
         bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
         **style,
     )
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the content of a PNG file; the same picture is the same bytes."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120, metadata={"Software": None})
-    return image.getvalue()
-
-
-def _figure(width: float, height: float) -> Figure:
-    # Not through pyplot: it would hold on to the figure, and may want a screen.
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import pickle
 import random
 import warnings
 from dataclasses import asdict
@@ -13,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_callbacks import CountingLoss
+from test_callbacks import CountingLoss, through_a_file
 
 import sconv
 import simulations as sim
@@ -316,9 +315,7 @@ def test_the_callback_makes_the_weights_or_says_that_they_are_missing():
         model.fit(stream(), shuffle=False, epochs=1, verbose=0, callbacks=[sconv.LRFinder()])
 
 
-@pytest.mark.parametrize(
-    "copied", [lambda made: pickle.loads(pickle.dumps(made)), copy.deepcopy], ids=["pickle", "copy"]
-)
+@pytest.mark.parametrize("copied", [through_a_file, copy.deepcopy])
 def test_a_copy_of_the_callback_knows_the_outcome(copied):
     model, finder = line(), sconv.LRFinder(**SETTINGS)
     model.fit(WHOLE, shuffle=False, epochs=100, verbose=0, callbacks=[finder])
@@ -472,12 +469,10 @@ def test_fit_one_cycle_stops_at_a_loss_that_is_not_finite():
     model, y = line(), sim.Y.copy()
     y[6 * sim.BATCH] = np.nan
     with pytest.raises(sconv.Diverged, match="the loss is not finite at step 6 "):
-        sconv.fit_one_cycle(model, sim.X, y, lr_max=0.01, batch_size=sim.BATCH, shuffle=False, verbose=0)
-    # Nothing is left on it.
-    model.set_weights(sim.START)
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse", jit_compile=False)
-    model.fit(stream(), shuffle=False, epochs=1, verbose=0)
-    sim.check(model.get_weights(), sim.sgd, sim.plain(10, 0.01, 0.9))
+        sconv.fit_one_cycle(model, sim.X, y, lr_max=0.5, batch_size=sim.BATCH, shuffle=False, verbose=0)
+    # Nothing drives it any more.
+    assert float(model.optimizer.learning_rate) == np.float32(0.01)
+    assert model.fit(stream(), epochs=1, verbose=0, shuffle=False).history.keys() == {"loss"}
 
 
 @pytest.mark.parametrize("lr_max", [1e-9, 0.05])

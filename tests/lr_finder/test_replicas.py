@@ -43,9 +43,9 @@ def train_on_two_replicas():
 
     def line(kind=keras.Model):
         with strategy.scope():
-            kind.tracker = keras.metrics.Mean(name="tracked")
             inputs = keras.Input((3,))
             model = kind(inputs, keras.layers.Dense(1)(inputs))
+            model.tracker = keras.metrics.Mean(name="tracked")
             model.set_weights(sim.START)
             model.compile(keras.optimizers.SGD(0.0, momentum=0.9), "mse", jit_compile=False)
         return model

@@ -214,6 +214,14 @@ def test_float16_skipped_updates_do_not_move_the_schedule(policy, name):
     assert sim.distance(weights, moved) > 5e-3, "a skipped update would not show"
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
+def test_float16_updates_that_are_skipped_as_usual_are_not_worth_a_word(policy):
+    optimizer, _, lr_max = OPTIMIZERS["adam"]
+    callback, epochs = sconv.OneCycleScheduler(lr_max), 20
+    fit(build(optimizer(), linear_loss), callback, x=sim.X16, y=sim.Y16, epochs=epochs)
+    assert 0 < epochs * sim.PER_EPOCH - len(callback.lrs) < 10
+
+
 def train_on_two_replicas():
     """Print the final weights of some optimizers under MirroredStrategy; runs in a process of its own."""
     cpu = tf.config.list_physical_devices("CPU")[0]

@@ -17,7 +17,7 @@ from sconv.training.recording import StepRecorder, WriteSteps
 from sconv.training.trace import take_up
 
 # Of all updates, that loss scaling may skip and nobody need know: it begins too high and finds its way in a few.
-_SKIPPED = 0.05
+_SKIPPED = 0.03
 
 
 class ScheduleCallback(keras.callbacks.Callback):

@@ -119,6 +119,7 @@ WRONG = [
         "max_step: got 10, expected a setting, or an argument of fit; did you mean m",
     ),
     (XY, {"range_test": {"epochs": 10}}, "epochs: got 10, expected none"),
+    ((XY, 5), {}, "y: got 5, expected arrays; all else goes by name"),
     (XY, {"steps": 2}, "steps: got 2"),
     (XY, {"batch_size": 40, "epochs": 2}, "steps: got 2, expected"),
     ((sim.X, sim.Y[:-1]), {}, "data: got 39 and 40 examples in its arrays"),

@@ -52,6 +52,8 @@ def feed(x: Any, y: Any = None, **fit: Any) -> tuple[dict[str, Any], list[keras.
             _check_unused(fit, ("sample_weight",) if len(x) == 3 else (), "(x, y, sample_weight)")
             fit |= dict(zip(("x", "y", "sample_weight"), x, strict=False))
         else:
+            if y is not None and not _are_arrays(y):
+                raise checks.SettingTypeError(f"y: got {checks.shown(y)}, expected arrays; all else goes by name")
             fit |= {"x": x, "y": y}
         _check_lengths("data", [fit.get(name) for name in ("x", "y", "sample_weight")])
         return fit, []

@@ -28,8 +28,9 @@ from sconv.models import lenet5, mlp
 from sconv.runner.tasks.observers import StepTimer
 from sconv.runner.tasks.progress_bar import ProgressBar
 from sconv.schedules import onecycle_fastai
-from sconv.training.callbacks import OneCycleScheduler, ScheduleCallback
+from sconv.training.callbacks import ScheduleCallback
 from sconv.training.execution import steps_per_execution
+from sconv.training.one_cycle import OneCycleScheduler
 
 BATCH, STEPS = 32, 500
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from sconv.training.attach import attach as attach
     from sconv.training.attach import detach as detach
     from sconv.training.batch_statistics import update_bn as update_bn
-    from sconv.training.callbacks import OneCycleScheduler as OneCycleScheduler
     from sconv.training.callbacks import ScheduleCallback as ScheduleCallback
     from sconv.training.checkpoint import Checkpoint as Checkpoint
+    from sconv.training.one_cycle import OneCycleScheduler as OneCycleScheduler
     from sconv.training.parameter_groups import group_parameters as group_parameters
+    from sconv.training.recording import Diverged as Diverged
 
 __version__ = "0.1.0"
 
@@ -35,12 +36,14 @@ _imported, __dir__, __all__ = lazy_loader.attach(
         "schedules.keras_schedule": ["TableSchedule"],
         "training.batch_statistics": ["update_bn"],
         "training.acceleration": ["accelerate", "decelerate"],
-        "training.callbacks": ["OneCycleScheduler", "ScheduleCallback"],
+        "training.callbacks": ["ScheduleCallback"],
         "training.checkpoint": ["Checkpoint"],
         "fit": ["fit_one_cycle"],
         "lr_finder.finder": ["LRFinder", "lr_find"],
         "training.attach": ["attach", "detach"],
+        "training.one_cycle": ["OneCycleScheduler"],
         "training.parameter_groups": ["group_parameters"],
+        "training.recording": ["Diverged"],
         "lr_finder.result": ["RangeTest"],
     },
 )

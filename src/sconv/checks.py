@@ -149,7 +149,10 @@ def missing(error: BaseException) -> MissingError | None:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint at the name that was probably meant, or nothing."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    # The order of the words is what is remembered least.
+    sorted_words = {"_".join(sorted(each.split("_"))): each for each in names}
+    key = "_".join(sorted(name.split("_")))
+    close = [sorted_words[key]] if key in sorted_words else difflib.get_close_matches(name, sorted_words.values(), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import random
 import warnings
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_callbacks import CountingLoss
+from test_callbacks import CountingLoss, through_a_file
 
 import sconv
 import simulations as sim
@@ -298,11 +299,41 @@ def test_the_callback_tells_what_lr_find_does():
     assert len(finder.plot().axes) == 2
 
 
-def test_the_callback_asks_for_a_model_that_is_built():
+def test_the_callback_makes_the_weights_or_says_that_they_are_missing():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(SettingError, match="expected one that is built"):
+    model.fit(stream(), shuffle=False, epochs=6, verbose=0, callbacks=[finder := sconv.LRFinder(**SETTINGS)])
+    assert len(finder.result.losses) > 20
+    assert model.built
+
+    class NoCall(keras.Model):
+        pass
+
+    model = NoCall()
+    model.compile("sgd", "mse")
+    with pytest.raises(SettingError, match=r"^model: got no_call.*, which has no weights yet .*expected one that is"):
         model.fit(stream(), shuffle=False, epochs=1, verbose=0, callbacks=[sconv.LRFinder()])
+
+
+@pytest.mark.parametrize("copied", [through_a_file, copy.deepcopy])
+def test_a_copy_of_the_callback_knows_the_outcome(copied):
+    model, finder = line(), sconv.LRFinder(**SETTINGS)
+    model.fit(WHOLE, shuffle=False, epochs=100, verbose=0, callbacks=[finder])
+    other = copied(finder)
+    assert other.suggest() == finder.suggest()
+    model.fit(WHOLE, shuffle=False, epochs=100, verbose=0, callbacks=[other])
+    assert np.array_equal(other.result.losses, finder.result.losses)
+
+
+def test_a_range_test_is_told_in_one_line_and_shown_as_a_picture():
+    test = sconv.lr_find(line(), WHOLE, **SETTINGS)
+    said = (
+        f"RangeTest(lr {test.suggestion:.3g} (smith), {len(test.losses)} points up to lr {test.learning_rates[-1]:.3g}"
+    )
+    assert repr(test).startswith(said)
+    assert f"diverged at lr {test.diverged_at:.3g}" in repr(test)
+    for shown in (test, test.plot()):
+        assert shown._repr_png_().startswith(b"\x89PNG")
 
 
 def test_the_callback_says_when_fit_was_too_short():
@@ -390,8 +421,11 @@ def test_fit_one_cycle_is_a_range_test_and_a_schedule(capsys):
     policy = schedules.onecycle_fastai(found.suggestion)
     expected = one.fit(*ARRAYS, epochs=2, batch_size=8, verbose=0, callbacks=[sconv.ScheduleCallback(policy)])
     other = network(keras.optimizers.SGD(0.01, momentum=0.9))
-    history = sconv.fit_one_cycle(other, ARRAYS, epochs=2, batch_size=8, range_test=RANGE, verbose=0)
+    settings = {"batch_size": 8, "range_test": RANGE, "verbose": 0, "update_bn": False}
+    history = sconv.fit_one_cycle(other, ARRAYS, epochs=2, **settings)
     assert isinstance(history, keras.callbacks.History)
+    assert history.lr_max == found.suggestion
+    assert np.array_equal(history.range_test.losses, found.losses)
     assert history.history == expected.history
     assert same(one.get_weights(), other.get_weights())
     assert capsys.readouterr().out == ""
@@ -430,6 +464,28 @@ def test_fit_one_cycle_takes_a_finished_schedule():
     for wrong in ("autoo", -1.0):
         with pytest.raises(ValueError, match="or auto") if wrong == -1.0 else pytest.raises(TypeError, match="or auto"):
             sconv.fit_one_cycle(other, stream(), lr_max=wrong)
+
+
+def test_fit_one_cycle_stops_at_a_loss_that_is_not_finite():
+    model, y = line(), sim.Y.copy()
+    y[6 * sim.BATCH] = np.nan
+    with pytest.raises(sconv.Diverged, match="the loss is not finite at step 6 "):
+        sconv.fit_one_cycle(model, sim.X, y, lr_max=0.5, batch_size=sim.BATCH, shuffle=False, verbose=0)
+    # Nothing drives it any more.
+    assert float(model.optimizer.learning_rate) == np.float32(0.01)
+    assert model.fit(stream(), epochs=1, verbose=0, shuffle=False).history.keys() == {"loss"}
+
+
+@pytest.mark.parametrize("lr_max", [1e-9, 0.05])
+def test_fit_one_cycle_says_where_nothing_was_learned(lr_max):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        history = sconv.fit_one_cycle(line(), WHOLE, epochs=60, lr_max=lr_max, verbose=0)
+    said = [str(warning.message) for warning in told if "fit_one_cycle" in str(warning.message)]
+    assert len(said) == (lr_max == 1e-9)
+    assert all("the training loss ends where it began" in line and "another lr_max than 1e-09" in line for line in said)
+    assert history.lr_max == lr_max
+    assert history.range_test is None
 
 
 def test_fit_one_cycle_warns_once_of_an_optimizer_without_momentum():

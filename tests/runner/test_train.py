@@ -59,6 +59,8 @@ def test_summary(finished_run):
         assert summary[field]["epoch"] == int(row["epoch"])
         for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
             assert summary[field][metric] == pytest.approx(float(row[metric]), rel=1e-6)
+    # The rates are in steps.csv, for every update.
+    assert summary["final"].keys() == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
     seconds = summary["seconds"]
     assert {"training", "evaluation", "compile", "total"} <= set(seconds)
     assert 0 < seconds["training"] + seconds["evaluation"] + seconds["compile"] <= seconds["total"]

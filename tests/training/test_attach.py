@@ -202,9 +202,10 @@ def test_float16_skipped_updates_do_not_move_the_schedule(policy, name):
     optimizer, rule, lr_max = OPTIMIZERS[name]
     executed = Executed()
     model = build(optimizer(), linear_loss)
-    with pytest.warns(UserWarning, match=f"steps={STEPS}"):
+    with pytest.warns(UserWarning, match=rf"loss scaling skipped \d of {STEPS} updates") as told:
         weights = fit(model, sconv.OneCycleScheduler(lr_max), executed, x=sim.X16, y=sim.Y16)
     done = len(executed.at)
+    assert f"skipped {STEPS - done} of" in str(told[0].message)
     assert STEPS / 2 < done < STEPS, "this test needs a few updates that overflow"
     epoch = sim.batches(sim.X16, sim.Y16)
     data = [epoch[at] for at in executed.at]
@@ -213,6 +214,14 @@ def test_float16_skipped_updates_do_not_move_the_schedule(policy, name):
     sim.check(weights, rule, (lrs[:done], momenta[:done], data), tolerance=5e-5, **known)
     moved = sim.simulate(rule, (lrs[-done:], momenta[-done:], data), **known)
     assert sim.distance(weights, moved) > 5e-3, "a skipped update would not show"
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16"], indirect=True)
+def test_float16_updates_that_are_skipped_as_usual_are_not_worth_a_word(policy):
+    optimizer, _, lr_max = OPTIMIZERS["adam"]
+    callback, epochs = sconv.OneCycleScheduler(lr_max), 20
+    fit(build(optimizer(), linear_loss), callback, x=sim.X16, y=sim.Y16, epochs=epochs)
+    assert 0 < epochs * sim.PER_EPOCH - len(callback.lrs) < 10
 
 
 def train_on_two_replicas():

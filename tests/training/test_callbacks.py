@@ -1,6 +1,9 @@
 """The callbacks: what a `fit` with one of them trains, records, refuses and leaves behind."""
 
+import copy
+import csv
 import json
+import pickle
 import subprocess
 import sys
 
@@ -144,15 +147,25 @@ def test_more_or_fewer_updates_than_steps(steps, what):
     assert np.array_equal(callback.moms, momenta)
 
 
-def test_early_stopping_warns_of_an_unfinished_schedule():
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            self.model.stop_training = True
+class Stop(keras.callbacks.Callback):
+    """Ends a fit after its first epoch."""
 
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+EARLY = keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=1)
+
+
+@pytest.mark.parametrize(
+    ("stop", "epochs", "made", "who"), [(EARLY, 3, 20, "EarlyStopping"), (Stop(), 2, 10, "stop_training")]
+)
+def test_who_ended_a_fit_before_its_schedule_is_told(stop, epochs, made, who):
     callback = one_cycle()
-    with pytest.warns(UserWarning, match=rf"steps={STEPS}, but fit made {sim.PER_EPOCH} updates"):
-        weights = fit(sgd_model(), callback, Stop())
-    lrs, momenta = (column[: sim.PER_EPOCH] for column in table(PEAK))
+    planned = epochs * sim.PER_EPOCH
+    with pytest.warns(UserWarning, match=rf"^onecycle_fastai: {who} ended the fit after {made} of {planned} updates"):
+        weights = fit(sgd_model(), callback, stop, epochs=epochs)
+    lrs, momenta = (column[:made] for column in table(PEAK, planned))
     sim.check(weights, sim.sgd, (lrs, momenta))
     assert np.array_equal(callback.lrs, lrs)
 
@@ -524,6 +537,12 @@ def test_what_is_no_schedule_is_refused(wrong):
         sconv.ScheduleCallback(wrong)
 
 
+def shown(figure):
+    """The PNG that a notebook shows for a value, once: pyplot would show it too where it knew of it."""
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert matplotlib.pyplot.get_fignums() == []
+
+
 def test_plot():
     callback = one_cycle()
     with pytest.raises(ValueError, match="fit"):
@@ -536,10 +555,60 @@ def test_plot():
     expected = {callback: table(PEAK), alone: schedules.cosine(PEAK).sample(STEPS)[:1]}
     for drawn, columns in expected.items():
         figure = drawn.plot()
+        shown(figure)
         lines = [line.get_ydata() for axis in figure.axes for line in axis.get_lines()]
-        matplotlib.pyplot.close(figure)
         assert len(lines) == len(columns)
         assert all(np.array_equal(line, column) for line, column in zip(lines, columns, strict=True))
+
+
+def of_epochs(peak=PEAK):
+    """Learning rate and momentum of the last update of each of two epochs."""
+    return [column[[sim.PER_EPOCH - 1, STEPS - 1]] for column in table(peak)]
+
+
+@pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 7}, {"run_eagerly": True}], ids=str)
+def test_an_epochs_logs_have_its_rate_and_momentum_for_whoever_comes_first(compiled, tmp_path, capsys):
+    class Evaluate(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.told = self.model.evaluate(sim.X, sim.Y, verbose=0, return_dict=True)
+
+    log, board, evaluate = tmp_path / "log.csv", keras.callbacks.TensorBoard(tmp_path), Evaluate()
+    model = sgd_model(**compiled)
+    # Ours comes last.
+    callbacks = [keras.callbacks.CSVLogger(log), board, evaluate, one_cycle()]
+    known = {"epochs": 2, "batch_size": sim.BATCH, "shuffle": False, "validation_data": (sim.X, sim.Y)}
+    history = model.fit(sim.X, sim.Y, verbose=2, callbacks=callbacks, **known).history
+    lrs, momenta = of_epochs()
+    np.testing.assert_allclose(history["learning_rate"], lrs)
+    np.testing.assert_allclose(history["momentum"], momenta)
+    rows = list(csv.DictReader(log.read_text().splitlines()))
+    assert [float(row["momentum"]) for row in rows] == history["momentum"]
+    assert [float(row["learning_rate"]) for row in rows] == history["learning_rate"]
+    assert f"momentum: {momenta[0]:.4f}" in capsys.readouterr().out
+    tags = b"".join(path.read_bytes() for path in (tmp_path / "train").iterdir())
+    assert b"epoch_momentum" in tags
+    assert not {"val_learning_rate", "val_momentum"} & history.keys()
+    assert evaluate.told.keys() == {"loss"}
+    plain = model.fit(sim.X, sim.Y, verbose=0, epochs=1).history
+    assert plain.keys() == {"loss"}
+
+
+def through_a_file(made):
+    return pickle.loads(pickle.dumps(made))
+
+
+@pytest.mark.parametrize("copied", [through_a_file, copy.deepcopy])
+@pytest.mark.parametrize("write", [None, print], ids=["plain", "recording"])
+def test_a_copy_after_fit_knows_what_was_done_and_trains_as_well(copied, write, capsys):
+    model = sgd_model()
+    made = sconv.ScheduleCallback(schedules.onecycle_fastai(PEAK), write=write)
+    fit(model, made)
+    other = copied(made)
+    for name in ("lrs", "moms", "losses"):
+        assert np.array_equal(getattr(made, name), getattr(other, name))
+    other.plot()
+    weights = fit(model, other)
+    sim.check(weights, sim.sgd, table(PEAK), table(PEAK))
 
 
 # --- Refused -------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def test_compiling_anew_makes_another_train_function():
     assert model.train_function is first
     model.compile(model.optimizer, "mae")
     assert model.train_function is None, (
-        f"keras {keras.__version__} keeps Model.train_function on recompiling: recording.take_up would go on with a "
+        f"keras {keras.__version__} keeps Model.train_function on recompiling: trace.take_up would go on with a "
         "trace of the old loss. Find another sign of a new compile for Trace.serves"
     )
 
@@ -80,6 +80,36 @@ def test_all_callbacks_of_a_fit_share_one_mapping():
     )
     fit(model, one, epochs=1)
     assert first is not one.params, "params outlive a fit: a schedule of a fit cut short would refuse the next one"
+
+
+def test_a_fit_asks_for_the_logs_of_an_epoch_and_knows_its_callbacks():
+    class Note(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.logs, self.beside = logs, keras_internals.of_fit("callbacks").callbacks
+
+    model, note = build(keras.optimizers.SGD(0.01)), Note()
+    keras_internals.add_to_epoch_logs(model, lambda: {"more": 1.0, "loss": 2.0})
+    history = fit_with_validation(model, note)
+    told = f"keras {keras.__version__}: Model.{keras_internals._EPOCH_LOGS} is no longer what `fit` makes the logs"
+    assert note.logs.keys() == {"loss", "more", "val_loss"}, f"{told} of an epoch with: History has no learning_rate"
+    assert history["more"] == [1.0]
+    assert history["loss"] != [2.0]
+    assert note in note.beside, "fit keeps its callbacks elsewhere: it is not told that EarlyStopping ended it"
+    keras_internals.add_to_epoch_logs(model, None)
+    assert fit_with_validation(model).keys() == {"loss", "val_loss"}
+
+
+def fit_with_validation(model, *callbacks):
+    data = {"validation_data": (sim.X, sim.Y), "verbose": 0, "callbacks": [*callbacks]}
+    return model.fit(sim.X, sim.Y, **data).history
+
+
+def test_a_variable_that_no_strategy_copies():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        variable = keras_internals.plain_variable([1.0, 2.0], shape=(None,))
+    assert int(variable[1]) == 2, "see keras_internals.plain_variable: under a strategy the schedule cannot be read"
+    variable.assign([3.0])
+    assert not isinstance(variable, tf.distribute.DistributedValues)
 
 
 def test_weight_decay_is_asked_of_the_instance():

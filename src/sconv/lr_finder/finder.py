@@ -20,12 +20,14 @@ from sconv.lr_finder.result import RangeTest, RangeTestSettings, analyse
 from sconv.lr_finder.smoothing import stop_at
 from sconv.training.attach import inner
 from sconv.training.callbacks import ScheduleCallback
-from sconv.training.inputs import check_compiled, feed, make_weights
+from sconv.training.inputs import callbacks_of, check_compiled, check_names, feed, make_weights
 from sconv.training.recording import Diverged
 from sconv.training.snapshot import Snapshot
 
 # Under float16 an update that overflows is skipped, and the scale of the loss halved: so often it is no accident.
 _SKIPPED_IN_A_ROW = 30
+# A test has as many epochs as it needs, and evaluates nothing.
+_NOT_OF_A_TEST = ("epochs", "initial_epoch", *(f"validation_{of}" for of in ("data", "split", "steps", "freq")))
 
 
 class LRFinder(keras.callbacks.Callback):
@@ -64,11 +66,7 @@ class LRFinder(keras.callbacks.Callback):
         self._driver.set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if not self.model.built:
-            raise checks.SettingError(
-                f"model: got {self.model.name}, which has no weights yet, expected one that is built "
-                "(keras.Input, model.build or a call on a batch): what is made later cannot be put back"
-            )
+        make_weights(self.model)
         self.snapshot = Snapshot(self.model)
         self.result = None
         self._losses: list[float] = []
@@ -111,6 +109,10 @@ class LRFinder(keras.callbacks.Callback):
         self._driver.close()
         self.snapshot.put_back()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What was asked for and the outcome, for a copy; not the model, nor what it was before."""
+        return {**{name: value for name, value in vars(self).items() if name != "snapshot"}, "_model": None}
+
     def _note(self, first: int, rates: np.ndarray, momenta: np.ndarray | None, losses: np.ndarray) -> None:
         self._losses += losses.tolist()
 
@@ -120,28 +122,29 @@ class LRFinder(keras.callbacks.Callback):
         return self.result
 
 
-def lr_find(model: keras.Model, data: Any, *, batch_size: int | None = None, **options: Any) -> RangeTest:
+def lr_find(model: keras.Model, x: Any, y: Any = None, **options: Any) -> RangeTest:
     """Find the learning rate to train a compiled model with, and leave the model as it was.
 
-    `data` is `(x, y)` or `(x, y, sample_weight)` arrays, a batched `tf.data.Dataset`, or sconv's own `Dataset`; it
-    repeats until the test has its `max_steps` optimizer updates. `batch_size` (32) goes with arrays and sconv's own.
-    `options` are the settings of `LRFinder`, such as `max_steps=200`, and what else `fit` takes (`class_weight`,
-    `steps_per_epoch`). See `RangeTest` for the result. Weights, optimizer, metrics and random numbers are put back to
-    the last bit, and the order of the data with them; a `tf.data.Dataset` that reshuffles as it is iterated has moved
-    on and cannot be rewound. Raises SettingError for settings and data that allow no test; warns where the loss never
+    `x` and `y` are data in any form that `fit` takes, `(x, y)` or `(x, y, sample_weight)` in one, or sconv's own
+    `Dataset`; it repeats until the test has its `max_steps` optimizer updates. `options` are the settings of
+    `LRFinder`, such as `max_steps=200`, and what else `fit` takes (`batch_size`, `class_weight`, `steps_per_epoch`).
+    See `RangeTest` for the result. Weights, optimizer, metrics and random numbers are put back to the last bit, and the
+    order of the data with them; a generator, or a `tf.data.Dataset` that reshuffles as it is iterated, has moved on and
+    cannot be rewound. Raises SettingError for settings and data that allow no test; warns where the loss never
     diverged.
     """
-    names = [field.name for field in fields(RangeTestSettings) if field.name in options]
-    finder = LRFinder(**{name: options.pop(name) for name in names})
     check_compiled(model)
-    arguments, callbacks = feed(data, batch_size)
-    if isinstance(data, tf.data.Dataset):
-        arguments["x"] = data.repeat()  # Keras loses count where a dataset does not know its length
-    make_weights(model, arguments)
-    with _as_before(model, finder, data):
+    settings = [field.name for field in fields(RangeTestSettings)]
+    check_names(options, settings, reserved=_NOT_OF_A_TEST)
+    finder = LRFinder(**{name: options.pop(name) for name in settings if name in options})
+    own = callbacks_of(options.pop("callbacks", None))
+    arguments, followers = feed(x, y, **options)
+    if isinstance(x, tf.data.Dataset):
+        arguments["x"] = x.repeat()  # Keras loses count where a dataset does not know its length
+    with _as_before(model, finder, x):
         # Every epoch makes one update at least, every update takes that many batches.
         epochs = finder.settings.max_steps * (inner(model.optimizer).gradient_accumulation_steps or 1)
-        model.fit(**{**options, **arguments}, epochs=epochs, verbose=0, callbacks=[*callbacks, finder])
+        model.fit(**{"verbose": 0, **arguments}, epochs=epochs, callbacks=[*followers, *own, finder])
     result = finder.result
     assert result is not None
     if result.note:

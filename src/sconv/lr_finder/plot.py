@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +79,3 @@ def _range_axes(axis: Axes, tests: list[RangeTest]) -> None:
     axis.set_xlabel("learning rate")
     axis.set_ylabel("loss")
     axis.grid(alpha=0.3)
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the content of a PNG file; the same picture is the same bytes."""
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120, metadata={"Software": None})
-    return image.getvalue()

@@ -13,6 +13,7 @@ from sconv import checks
 from sconv.lr_finder.plot import range_test as plot_range_test
 from sconv.lr_finder.rules import MIN_POINTS, RULES, Curve
 from sconv.lr_finder.smoothing import by_chance, lowest, smooth, start_of, stop_at
+from sconv.plots.figures import png
 from sconv.schedules import Schedule, range_test
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class RangeTestSettings:
         return range_test(self.start_lr, self.end_lr, self.momentum, self.anneal)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RangeTest:
     """The outcome of a range test: one value a step, up to where the loss diverged.
 
@@ -83,8 +84,17 @@ class RangeTest:
             return f"lr_find: the loss had not diverged at end_lr={self.end_lr:g}; a higher end_lr shows where it does"
         return None
 
+    def __repr__(self) -> str:
+        said = "no suggestion" if self.problem else f"lr {self.suggestion:.3g} ({self.rule})"
+        end = "" if self.diverged_at is None else f", diverged at lr {self.diverged_at:.3g}"
+        return f"RangeTest({said}, {len(self.losses)} points up to lr {self.learning_rates[-1]:.3g}{end})"
+
+    def _repr_png_(self) -> bytes:
+        """The picture, which a notebook shows for the value."""
+        return png(self.plot())
+
     def plot(self) -> Figure:
-        """Draw the losses over lr with every suggestion; returns the matplotlib figure."""
+        """Draw the losses over lr with every suggestion; returns the matplotlib figure, which a notebook shows."""
         return plot_range_test(self)
 
 

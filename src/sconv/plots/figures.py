@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,10 +24,19 @@ def stroke(number: int) -> tuple[str, Dash]:
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
     """An empty figure of this size in inches; with a layout engine its margins are found, without they are given."""
-    # Not through pyplot: it would hold on to the figure, and may want a screen.
+    # Not through pyplot: it would hold on to the figure, may want a screen, and a notebook would show it twice.
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout=layout)
+    figure = Figure(figsize=(width, height), layout=layout)
+    figure._repr_png_ = partial(png, figure)  # type: ignore[attr-defined]
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the content of a PNG file; the same picture is the same bytes."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120, metadata={"Software": None})
+    return image.getvalue()
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -79,6 +79,18 @@ def own_momentum(optimizer: keras.optimizers.Optimizer) -> tuple[str | None, flo
     return name, getattr(driven, name) if name else 0.0
 
 
+def updates(optimizer: keras.Optimizer, epochs: int, batches: int | None, steps: float | None = None) -> int:
+    """Optimizer updates in so many epochs of so many batches, unless their number is given."""
+    if steps is not None:
+        return checks.integer("steps", steps, at_least=1)
+    if batches is None:
+        raise checks.SettingError(
+            "steps: got None and fit does not know how long its data is, expected the number of updates "
+            "(epochs x steps per epoch), or steps_per_epoch in fit"
+        )
+    return epochs * batches // (inner(optimizer).gradient_accumulation_steps or 1)
+
+
 class Attachment:
     """What `attach` puts on one optimizer; kept between uses, so that a traced step can be taken up again.
 
@@ -91,11 +103,10 @@ class Attachment:
         self.attached = False
         self.owner: Any = None
         self.trace: Any = None
-        with tf.init_scope():
-            # Of unknown length, so that a later fit of another length finds its trace still valid.
-            self._table = tf.Variable(np.zeros((1, 2), np.float32), shape=(None, 2), trainable=False)
-            self._start = tf.Variable(0, dtype=tf.int64, trainable=False)
-            self._on = tf.Variable(False, trainable=False)
+        # Of unknown length, so that a later fit of another length finds its trace still valid.
+        self._table = keras_internals.plain_variable(np.zeros((1, 2), np.float32), shape=(None, 2))
+        self._start = keras_internals.plain_variable(np.int64(0))
+        self._on = keras_internals.plain_variable(False)
 
     def install(self, rates: np.ndarray, momenta: np.ndarray | None) -> None:
         """Fill the table, begin at the optimizer's present count, and put the readers on the instance."""

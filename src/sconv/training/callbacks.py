@@ -10,10 +10,15 @@ import keras
 import numpy as np
 
 from sconv import checks, plots
-from sconv.schedules import Schedule, onecycle_fastai
-from sconv.training.attach import attach, attached_to, inner
+from sconv.schedules import Schedule
+from sconv.training import keras_internals
+from sconv.training.attach import attach, attached_to, inner, updates
 from sconv.training.inputs import check_compiled
-from sconv.training.recording import StepRecorder, WriteSteps, take_up
+from sconv.training.recording import StepRecorder, WriteSteps
+from sconv.training.trace import take_up
+
+# Of all updates, that loss scaling may skip and nobody need know: it begins too high and finds its way in a few.
+_SKIPPED = 0.03
 
 
 class ScheduleCallback(keras.callbacks.Callback):
@@ -21,10 +26,13 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     `steps` is the number of optimizer updates of the whole run (a float is accepted where it is whole); None takes
     epochs x steps from `fit`. `initial_epoch` begins that far into the schedule. After `fit`, `.lrs` and `.moms` hold
-    the values of the updates made. `write(first, rates, momenta, losses)` gets every update's own loss, consecutive
-    rows with first counted from 0, at least `every_seconds` and an epoch; `.losses` keeps them, and `fit` ends with
-    `Diverged` at one that is not finite. Keras calls no `on_train_end` after an exception or Ctrl-C: the schedule then
-    stays on until the next `fit` with a schedule, `close()`, or `sconv.detach(model.optimizer)`.
+    the values of the updates made; `learning_rate` and `momentum` of the last update of each epoch are in its logs, so
+    in History and wherever else logs go. `write(first, rates, momenta, losses)` gets every update's own loss,
+    consecutive rows with first counted from 0, at least `every_seconds` and an epoch; `.losses` keeps them, and `fit`
+    ends with `Diverged` at one that is not finite, with SettingError where a training step of the model's own tells no
+    loss. `record=True` does so without a `write`, for what is told. Keras calls no `on_train_end` after an exception or
+    Ctrl-C: the schedule then stays on until the next `fit` with a schedule, `close()`, or
+    `sconv.detach(model.optimizer)`.
     """
 
     def __init__(
@@ -33,12 +41,14 @@ class ScheduleCallback(keras.callbacks.Callback):
         steps: float | None = None,
         write: WriteSteps | None = None,
         every_seconds: float = 5.0,
+        record: bool = False,
     ):
         super().__init__()
         if not isinstance(schedule, Schedule):
             got = checks.shown(schedule)
             raise checks.SettingTypeError(f"schedule: got {got}, expected a sconv.schedules.Schedule")
         self.schedule, self.write, self.every_seconds = schedule, write, every_seconds
+        self.record = record or write is not None
         self.steps = None if steps is None else checks.integer("steps", steps, at_least=1)
         if self.steps is not None:
             schedule.sample(self.steps)
@@ -55,7 +65,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         steps = self.steps or self._updates(self.params["epochs"])
         self.attachment = attach(self.model.optimizer, self.schedule, steps)
         self.attachment.owner = self
-        self._trace = take_up(self.model, self.attachment, recording=self.write is not None)
+        self._trace = take_up(self.model, self.attachment, recording=self.record)
         self._recorder: StepRecorder | None = None
         self._begun, self._first, self._batches = False, 0, 0
         self._own_rate, self._told = self.attachment.own_learning_rate, False
@@ -68,13 +78,13 @@ class ScheduleCallback(keras.callbacks.Callback):
         self._first = self._updates(epoch) if epoch else 0
         self.attachment.begin_at(self._first)
         self._begun = True
-        if self.write is not None:
+        if self.record:
             self._recorder = StepRecorder(self.attachment, self._trace, self.write, self.every_seconds)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batches += 1
         if self._recorder is not None:
-            self._recorder.executed((logs or {}).get("loss", 0.0))
+            self._recorder.executed(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._tell_of_a_rival()
@@ -86,11 +96,10 @@ class ScheduleCallback(keras.callbacks.Callback):
         self._tell_of_a_rival()
         planned, done = len(self.attachment.learning_rates), self.attachment.position
         self.close()
-        if done != planned:
-            what = "the final values held for the rest" if done > planned else "the schedule did not reach its end"
-            warnings.warn(
-                f"{self.schedule.name}: planned for steps={planned}, but fit made {done} updates: {what}", stacklevel=2
-            )
+        told = self._of_another_length(planned, done) if done != planned else None
+        if told is not None:
+            rest = "the final values held for the rest" if done > planned else "the schedule did not reach its end"
+            warnings.warn(f"{self.schedule.name}: {told}: {rest}", stacklevel=2)
 
     def close(self) -> None:
         """Keep and write the values of the updates made, and take the schedule off; of use where a fit is cut short."""
@@ -104,6 +113,18 @@ class ScheduleCallback(keras.callbacks.Callback):
         self.lrs = self.attachment.learning_rates[rows]
         self.moms = None if self.attachment.momenta is None else self.attachment.momenta[rows]
         self.attachment.remove()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was asked for and what was seen, for a copy; not the model, nor what is on it."""
+        return {**vars(self), "attachment": None, "_trace": None, "_recorder": None, "_model": None}
+
+    def at_end_of_epoch(self) -> dict[str, float]:
+        """What the last update was made with, for the epoch's logs."""
+        self._recount()
+        rates, momenta = self.attachment.learning_rates, self.attachment.momenta
+        row = min(max(self.attachment.position, 1), len(rates)) - 1
+        momentum = {} if momenta is None else {"momentum": float(momenta[row])}
+        return {"learning_rate": float(rates[row]), **momentum}
 
     def state(self) -> dict[str, Any]:
         """How far the schedule is, and every loss that was recorded, as plain values; what is recorded is written."""
@@ -128,7 +149,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         self._first, self._batches = state["first"], state["batches"]
         self.attachment.begin_at(state["position"])
         self._own_rate = self.attachment.own_learning_rate
-        if self.write is not None:
+        if self.record:
             if state["losses"] is not None:
                 self._trace.resume(state["losses"])
             self._recorder = StepRecorder(self.attachment, self._trace, self.write, self.every_seconds)
@@ -147,10 +168,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         """Draw the learning rate and momentum of the updates made; returns the matplotlib figure."""
         if not len(self.lrs):
             raise checks.SettingError("plot: nothing to draw yet, expected a call after fit")
-        import matplotlib.pyplot as plt  # which a notebook shows by itself
-
-        figure = plt.figure(figsize=(7, 5))
-        return plots.schedule(self.lrs, self.moms, title=self.schedule.name, figure=figure)
+        return plots.schedule(self.lrs, self.moms, title=self.schedule.name)
 
     def _recount(self) -> None:
         """Put right what Keras overcounts: where data ends unannounced, it raises the counter once too often."""
@@ -164,13 +182,19 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     def _updates(self, epochs: int) -> int:
         """Optimizer updates in so many epochs."""
-        batches = self.params.get("steps")
-        if batches is None:
-            raise checks.SettingError(
-                "steps: got None and fit does not know how long its data is, expected the number of updates "
-                "(epochs x steps per epoch), or steps_per_epoch in fit"
-            )
-        return epochs * batches // self.micro_batches
+        return updates(self.model.optimizer, epochs, self.params.get("steps"))
+
+    def _of_another_length(self, planned: int, done: int) -> str | None:
+        """Why `fit` made another number of updates than was planned; None where nobody need know."""
+        if self.model.stop_training and done < planned:
+            by = keras_internals.of_fit("callbacks").callbacks
+            names = " and ".join(type(callback).__name__ for callback in by if getattr(callback, "stopped_epoch", 0))
+            return f"{names or 'stop_training'} ended the fit after {done} of {planned} updates"
+        scaled = isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer) and self.params.get("steps")
+        if scaled and done < planned == self._updates(self.params["epochs"]):
+            skipped = f"loss scaling skipped {planned - done} of {planned} updates, whose float16 gradients overflowed"
+            return skipped if planned - done > _SKIPPED * planned else None
+        return f"planned for steps={planned}, but fit made {done} updates"
 
     def _refuse_a_second(self) -> None:
         """Refuse a fit that another schedule drives; what an earlier fit left on is no matter."""
@@ -194,27 +218,3 @@ class ScheduleCallback(keras.callbacks.Callback):
                 stacklevel=2,
             )
             self._told = True
-
-
-class OneCycleScheduler(ScheduleCallback):
-    """The 1cycle policy in two cosine phases, for `model.fit(..., callbacks=[OneCycleScheduler(lr_max, steps)])`.
-
-    Up from `lr_max / div_factor` to `lr_max` over `phase_1_pct` of training while momentum falls from `mom_max` to
-    `mom_min`, then down to `lr_max / (div_factor * 1e4)` and back. See `ScheduleCallback` for `steps`. Source: van
-    Wyk, "Super-convergence with the 1cycle policy" (2019), after fastai v1.
-    """
-
-    def __init__(
-        self,
-        lr_max: float,
-        steps: float | None = None,
-        mom_min: float = 0.85,
-        mom_max: float = 0.95,
-        phase_1_pct: float = 0.3,
-        div_factor: float = 25.0,
-    ):
-        checks.number("phase_1_pct", phase_1_pct, above=0, below=1)
-        low = checks.number("mom_min", mom_min, at_least=0, below=1)
-        high = checks.number("mom_max", mom_max, at_least=low, below=1)
-        policy = onecycle_fastai(lr_max, (high, low), div_factor, pct_start=phase_1_pct)
-        super().__init__(policy, steps)

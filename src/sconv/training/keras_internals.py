@@ -9,7 +9,8 @@ import contextlib
 import itertools
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -19,8 +20,7 @@ from typing import Any
 LEARNING_RATE = "_get_current_learning_rate"  # read by the public `learning_rate`, in a step and outside
 USES_WEIGHT_DECAY = "_use_weight_decay"  # whether a variable has decoupled weight decay
 
-# The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each; of (first batch,
-# iterator) before Keras 3.9.
+# The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each; no last before 3.9.
 _ENUMERATE = "_enumerate_iterator"
 # What an epoch's logs are made with: of the metrics where the last execution told the same ones.
 _EPOCH_LOGS = "_get_metrics_result_or_logs"
@@ -48,12 +48,36 @@ def batches_seen(optimizer: Any) -> Any:
 
 def epoch_iterator() -> Any:
     """What the `fit` that called us iterates over its epochs with; None outside of one."""
+    return of_fit("epoch_iterator")
+
+
+def of_fit(name: str) -> Any:
+    """What the `fit` that called us knows under this name, such as its `callbacks`; None outside of one."""
+    within = (frame.f_locals for frame in _callers() if frame.f_code.co_name == "fit")
+    return next((known[name] for known in within if "epoch_iterator" in known), None)
+
+
+def _callers() -> Iterator[FrameType]:
+    """The frames that called this module, from the nearest on."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
-        if frame.f_code.co_name == "fit" and "epoch_iterator" in frame.f_locals:
-            return frame.f_locals["epoch_iterator"]
+        if frame.f_globals is not globals():
+            yield frame
         frame = frame.f_back
-    return None
+
+
+def add_to_epoch_logs(model: Any, more: Callable[[], Mapping[str, float]] | None) -> None:
+    """Have `fit` put more into the logs of an epoch, before any callback sees them and before it evaluates; or not."""
+    vars(model).pop(_EPOCH_LOGS, None)
+    if more is None:
+        return
+
+    def epoch_logs(logs: Any) -> Any:
+        told = getattr(type(model), _EPOCH_LOGS)(model, logs)
+        # An evaluation asks for its logs in the same way.
+        return {**told, **more(), **told} if next(_callers()).f_code.co_name == "fit" else told
+
+    vars(model)[_EPOCH_LOGS] = epoch_logs
 
 
 def begin_fit_at(model: Any, epoch: int | None) -> None:
@@ -90,11 +114,13 @@ def watch_epoch(
             yield *places, batches if own is None else own
             between()
         if ended:
-            vars(model)[_EPOCH_LOGS] = epoch_logs
+            had = {name: vars(model)[name] for name in (_EPOCH_LOGS,) if name in vars(model)}
+            vars(model)[_EPOCH_LOGS] = partial(epoch_logs, had)
 
-    def epoch_logs(logs: Any) -> Any:
+    def epoch_logs(had: Mapping[str, Any], logs: Any) -> Any:
         del vars(model)[_EPOCH_LOGS]
-        return model.get_metrics_result()  # there was no execution to tell
+        vars(model).update(had)
+        return getattr(model, _EPOCH_LOGS)(model.get_metrics_result())  # there was no execution to tell
 
     vars(iterator)[_ENUMERATE] = enumerate_rest
 
@@ -117,6 +143,15 @@ def repeats_itself(iterator: Any) -> bool:
 def build_all(model: Any, iterator: Any) -> None:
     """Make the variables of model, metrics and optimizer now, which a first step would."""
     model._symbolic_build(data_batch=iterator._distributed_dataset.element_spec)
+
+
+def plain_variable(value: Any, shape: Any = None) -> Any:
+    """A variable that no distribution strategy makes copies of: all replicas read and write the same one."""
+    import tensorflow as tf
+    from tensorflow.python.ops.resource_variable_ops import ResourceVariable
+
+    with tf.init_scope():
+        return ResourceVariable(value, shape=shape, trainable=False)
 
 
 def flat_layers(model: Any) -> list[Any]:

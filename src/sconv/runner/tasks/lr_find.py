@@ -12,8 +12,8 @@ from rich.console import Console
 
 from sconv import runs
 from sconv.datasets import Dataset
-from sconv.lr_finder import plot
 from sconv.lr_finder.result import RangeTest
+from sconv.plots import figures
 from sconv.runner.config import targets
 from sconv.runner.devices import precision
 from sconv.runner.job import Job
@@ -87,7 +87,7 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
 
 def _keep(run: runs.RunWriter, cfg: DictConfig, planned: Plan, test: RangeTest) -> None:
     run.table("lr_find.csv", {"learning_rate": test.learning_rates, "loss": test.losses, "smoothed": test.smoothed})
-    run.picture("lr_find", plot.png(test.plot()))
+    run.picture("lr_find", figures.png(test.plot()))
     found = {name: vars(test)[name] for name in ("rule", "suggestions", "diverged_at", "problem", "caution")}
     asked = {"momentum": planned.schedule.peak_momentum, "settings": OmegaConf.to_container(cfg.lr_find)}
     outcome = {"suggestion": test.suggestions.get(test.rule), **found, "steps": len(test.losses)}

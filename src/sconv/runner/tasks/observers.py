@@ -44,6 +44,8 @@ class TrainingObservers:
         self.callbacks = [*looking_on, *averaged, self._statistics]
 
     def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
+        for name in ("learning_rate", "momentum"):
+            logs.pop(name, None)  # which steps.csv has for every update
         self._epochs.append({"epoch": epoch + 1, **logs})
         self._run.epoch(epoch + 1, self._updates, self._timer.training, logs, self._monitored)
 

@@ -14,6 +14,7 @@ from sconv import checks, runs
 from sconv.lr_finder import plot
 from sconv.lr_finder.recommend import Recommendation, recommend
 from sconv.lr_finder.result import RangeTest
+from sconv.plots import figures
 from sconv.runner.job import Job
 from sconv.runner.tasks import lr_find
 
@@ -88,7 +89,7 @@ def _keep(run: runs.RunWriter, tests: dict[str, RangeTest], advice: Recommendati
         columns["loss"] += list(test.losses)
         columns["smoothed"] += list(test.smoothed)
     run.table("range_grid.csv", columns)
-    run.picture("range_grid", plot.png(plot.range_grid(tests, advice.label, advice.lr)))
+    run.picture("range_grid", figures.png(plot.range_grid(tests, advice.label, advice.lr)))
     found = {label: {"suggestions": test.suggestions, "problem": test.problem} for label, test in tests.items()}
     run.facts("range_grid.json", {**vars(advice), "tests": found})
     run.record(lr_max=advice.lr, weight_decay=advice.weight_decay)

@@ -9,16 +9,17 @@ lr_find.csv lr_find.json lr_find.png    the range test, where there was one; ran
 .hydra/        the configuration; with it a run claims its directory
 """
 
+from sconv.runs.bounded import BrokenRun
 from sconv.runs.claiming import DirectoryTakenError, check_free, claim
 from sconv.runs.files import SCHEDULE_COLUMNS, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.provenance import git_commit, versions
 from sconv.runs.reading import (
     EPOCH_COLUMNS,
     STEP_COLUMNS,
-    BrokenRun,
     Run,
     alive,
     begun,
+    facts_of_others,
     find,
     killed,
     read,
@@ -45,6 +46,7 @@ __all__ = [
     "begun",
     "check_free",
     "claim",
+    "facts_of_others",
     "find",
     "git_commit",
     "killed",

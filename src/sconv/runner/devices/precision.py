@@ -129,8 +129,8 @@ def _key(cfg: DictConfig) -> str:
 
 def _chosen_before(job: Job, key: str) -> Choice | None:
     """What another job of the sweep found for the same model; None without one."""
-    for other in runs.find(job.directory.parent):
-        found = (runs.read_facts(other, "summary.json") or {}).get("precision") or {}
-        if found.get("key") == key and other != job.directory:
-            return Choice(found["chosen"], found["because"])
+    for _, summary in runs.facts_of_others(job.directory, "summary.json"):
+        found = summary.get("precision")
+        if isinstance(found, dict) and found.get("key") == key and found.get("chosen") in (PLAIN, HALF):
+            return Choice(found["chosen"], str(found.get("because")))
     return None

@@ -117,9 +117,8 @@ def _key(cfg: DictConfig, planned: Plan) -> str:
 def _found_before(job: Job, run: runs.RunWriter, planned: Plan) -> dict[str, Any] | None:
     """What the same test gave in another job of the sweep, with that job's name; None without one."""
     key = _key(job.cfg, planned)
-    for other in runs.find(job.directory.parent):
-        found = runs.read_facts(other, "lr_find.json")
-        if found and found["key"] == key and found["suggestion"] is not None and other != job.directory:
+    for other, found in runs.facts_of_others(job.directory, "lr_find.json"):
+        if found.get("key") == key and isinstance(found.get("suggestion"), float):
             told = {**found, "from": found.get("from", other.name)}
             run.facts("lr_find.json", told)
             return told

@@ -1,7 +1,7 @@
 """Every picture: schedules, comparisons, confusion. Imports matplotlib only when one is drawn for a file."""
 
 from sconv.plots.confusion import confusion
-from sconv.plots.figures import BLUE, COLOURS, DASHES, GREY, ORANGE, new_figure, save, stroke
+from sconv.plots.figures import BLUE, COLOURS, DASHES, GREY, ORANGE, literal, new_figure, save, stroke
 from sconv.plots.schedules import Curves, schedule, sheet
 from sconv.plots.terminal import terminal
 
@@ -13,6 +13,7 @@ __all__ = [
     "ORANGE",
     "Curves",
     "confusion",
+    "literal",
     "new_figure",
     "save",
     "schedule",

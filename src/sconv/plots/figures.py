@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,11 @@ def stroke(number: int) -> tuple[str, Dash]:
     return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
 
 
+def literal(text: str) -> str:
+    """A text as matplotlib shows it, which takes what stands between two $ for mathematics."""
+    return text.replace("$", r"\$")
+
+
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
     """An empty figure of this size in inches; with a layout engine its margins are found, without they are given."""
     # Not through pyplot: it would hold on to the figure, and may want a screen.
@@ -31,4 +37,7 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
 def save(figure: Figure, path: Path) -> None:
     """Write a figure to a file of the kind its name ends in."""
     # Without the version of matplotlib in it, the same picture is the same file.
-    figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)
+    with warnings.catch_warnings():
+        # A name may be in any script; a sign that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,9 +28,10 @@ def write(comparison: Comparison, out: Path) -> Path:
     labels = curves.labels(groups)
     figures = _figures(groups, labels)
     # Bokeh's own bundle, out of the installed package: the page asks no server for anything.
-    library = Resources(mode="inline", components=["bokeh"], log_level="error").render_js() if figures else ""
-    script, places = components(figures) if figures else ("", {})
+    library = "\n".join(Resources(mode="inline", components=["bokeh"], log_level="error").js_raw) if figures else ""
+    script, places = components(figures, wrap_script=False) if figures else ("", {})
     environment = Environment(loader=PackageLoader("sconv.report", "."), autoescape=True, undefined=StrictUndefined)
+    environment.filters["sha256"] = _sha256  # the page runs its own scripts, known by their sums, and no other
     page = environment.get_template("page.html").render(
         library=library,
         script=script,
@@ -124,8 +128,12 @@ def _draw_plan(figures: dict[str, figure], number: int, label: str, columns: dic
 
 
 def _literal(text: str) -> str:
-    """A label in a tooltip, where Bokeh would take what follows @ and $ for a column."""
-    return text.replace("@", " ").replace("$", " ")
+    """A label in a tooltip, which is HTML to Bokeh, and where it would take what follows @ and $ for a column."""
+    return html.escape(text.replace("@", " ").replace("$", " "))
+
+
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _timed(plan: dict[str, np.ndarray], runs: curves.Curves | None) -> dict[str, np.ndarray]:

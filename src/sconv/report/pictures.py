@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sconv.plots import new_figure, stroke
+from sconv.plots import literal, new_figure, stroke
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], title: 
             axis.annotate(
                 words, (max(reached, default=0), number), (6, 0), textcoords="offset points", va="center", size=8
             )
-    axis.set_yticks(range(len(groups)), [label for label, _ in groups])
+    axis.set_yticks(range(len(groups)), [literal(label) for label, _ in groups])
     axis.invert_yaxis()
     furthest = max((cost for _, costs in groups for cost in costs if cost is not None), default=1.0)
     # Room for the words at the end of the longest bar.
@@ -89,5 +89,5 @@ def _legend(figure: Figure, lines: Sequence[Line]) -> None:
     strokes = [stroke(number) for number in range(len(lines))]
     handles = [Line2D([], [], color=colour, linestyle=dash) for colour, dash in strokes]
     columns = min(_LEGEND_COLUMNS, len(lines))
-    labels = [line.label for line in lines]
+    labels = [literal(line.label) for line in lines]
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")

@@ -12,7 +12,7 @@ settings.json  the configuration as plain values, the options, the command line,
 
 from sconv.runs.bounded import BrokenRun
 from sconv.runs.claiming import DirectoryTakenError, check_free, claim
-from sconv.runs.files import SCHEDULE_COLUMNS, note_error, read_facts, read_schedule, write_schedule
+from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.provenance import git_commit, versions
 from sconv.runs.reading import (
     EPOCH_COLUMNS,
@@ -47,6 +47,7 @@ __all__ = [
     "accuracy",
     "alive",
     "begun",
+    "cell",
     "check_free",
     "claim",
     "facts_of_others",

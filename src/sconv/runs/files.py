@@ -62,6 +62,11 @@ def write_schedule(
             writer.writerow((step, short(step / steps_per_epoch), phase, short(rate), momentum))
 
 
+def cell(text: str) -> str:
+    """A text as a cell that a spreadsheet shows and does not carry out, as it would what begins like a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def short(value: Any) -> Any:
     """Nine digits: enough to give a float32 back exactly."""
     return f"{value:.9g}" if isinstance(value, (float, np.floating)) else value

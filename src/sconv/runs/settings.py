@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sconv.runs.reading import BrokenRun
+from sconv.runs import bounded
+from sconv.runs.bounded import BrokenRun
 
 NAME = "settings.json"
-_LARGEST = 1_000_000  # bytes
-_DEEPEST = 50
-_PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True)
@@ -40,18 +37,13 @@ def read_settings(directory: Path) -> Settings:
     Nothing in it is resolved, and nothing can be: a text that OmegaConf would take for an interpolation or for a
     missing value is refused.
     """
-    try:
-        told = json.loads(_bounded(directory / NAME))
-    except OSError as error:
-        raise BrokenRun(f"{NAME}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BrokenRun(f"{NAME}: no JSON: {str(error)[:100]}") from error
-    if not isinstance(told, dict) or told.keys() != Settings.__annotations__.keys():
+    told = bounded.facts(directory / NAME)
+    if told.keys() != Settings.__annotations__.keys():
         raise BrokenRun(f"{NAME}: expected {', '.join(Settings.__annotations__)}")
     settings, choices, overrides, where = (told[name] for name in Settings.__annotations__)
     if not isinstance(settings, dict):
         raise BrokenRun(f"{NAME}: settings: expected a mapping")
-    _check_plain(settings, "settings", _DEEPEST)
+    _check_plain(settings, "settings")
     if not (isinstance(choices, dict) and isinstance(overrides, list) and isinstance(where, str)):
         raise BrokenRun(f"{NAME}: choices, overrides or directory is of another type")
     if not all(isinstance(text, str) for text in (*choices.values(), *overrides)):
@@ -59,28 +51,14 @@ def read_settings(directory: Path) -> Settings:
     return Settings(settings, choices, overrides, where)
 
 
-def _bounded(path: Path) -> str:
-    """The text of a file of a bounded size; what waits for a writer, as a pipe does, is none."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with open(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST:
-            raise BrokenRun(f"{path.name}: expected a file of at most {_LARGEST:,} bytes")
-        return file.read(_LARGEST).decode()
-
-
-def _check_plain(value: Any, name: str, depth: int) -> None:
-    """Raise BrokenRun for what is nested too deep, and for a text that is more than a text to OmegaConf."""
-    if depth == 0:
-        raise BrokenRun(f"{NAME}: {name[:100]}: nested deeper than {_DEEPEST} levels")
+def _check_plain(value: Any, name: str) -> None:
+    """Raise BrokenRun for a text that is more than a text to OmegaConf."""
     if isinstance(value, dict):
         for key, item in value.items():
-            _check_plain(key, name, depth)
-            _check_plain(item, f"{name}.{key}", depth - 1)
+            _check_plain(key, name)
+            _check_plain(item, f"{name}.{key}")
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            _check_plain(item, f"{name}[{place}]", depth - 1)
-    elif not isinstance(value, _PLAIN):
-        raise BrokenRun(f"{NAME}: {name[:100]}: expected plain values")
+            _check_plain(item, f"{name}[{place}]")
     elif isinstance(value, str) and ("${" in value or value == "???"):
         raise BrokenRun(f"{NAME}: {name[:100]}: holds an interpolation or a missing value, expected plain values")

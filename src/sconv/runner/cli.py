@@ -110,6 +110,14 @@ def _log_what_is_said() -> None:
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no news of its own
     warnings.formatwarning = lambda message, *_, **__: str(message)
     quiet.install()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_as_text)
+
+
+def _as_text(record: logging.LogRecord) -> bool:
+    """Have names of files in what is logged shown, and none obeyed by the terminal."""
+    record.msg, record.args = "\n".join(map(checks.printable, record.getMessage().splitlines())), None
+    return True
 
 
 def _check_arguments() -> None:

@@ -13,6 +13,7 @@ settings.json  the configuration as plain values, the options, the command line,
 from sconv.runs.bounded import BrokenRun
 from sconv.runs.claiming import DirectoryTakenError, check_free, claim
 from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
+from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
 from sconv.runs.reading import (
     EPOCH_COLUMNS,
@@ -63,6 +64,7 @@ __all__ = [
     "read_steps",
     "read_summary",
     "result",
+    "settings_of",
     "splits",
     "versions",
     "write_schedule",

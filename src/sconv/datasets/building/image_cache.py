@@ -20,7 +20,7 @@ from sconv.datasets.building import from_labels, image_decoding, keras_downloads
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the cache; part of its key
+FORMAT = 2  # of the cache; part of its key
 CHUNK = 500  # files a task: large enough to cost nothing, small enough for a bar that moves
 SHOWN = 5  # bad files that an error names; the others are counted
 

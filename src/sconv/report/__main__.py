@@ -12,13 +12,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.report import groups, table
 from sconv.report.comparison import Comparison, compare
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    output.outlast()
     options = _parser().parse_args(arguments)
     console = Console(highlight=False)
     try:

@@ -101,9 +101,9 @@ def listed(directory: Path) -> list[tuple[Position, Path]]:
 
 
 def newest(directory: Path, check: Callable[[Any], None] | None = None) -> tuple[Path, dict[str, Any]] | None:
-    """The last checkpoint that can be read, and passes the `check`, with one warning where later ones cannot; None where there are none.
+    """The last checkpoint that can be read, with one warning where later ones cannot; None where there are none.
 
-    Raises DataError where there are some and none can be read.
+    One that fails the `check` cannot. Raises DataError where there are some and none can be read.
     """
     trouble: checks.DataError | None = None
     for _, path in reversed(listed(directory)):

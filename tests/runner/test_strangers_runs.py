@@ -105,6 +105,15 @@ def test_what_hides_in_an_interpolation_is_refused(run, name, by):
         refuse(run, r"^run: .*(settings.json|config.yaml): .*dataset.noise")
 
 
+def test_what_a_runs_folder_tells_hydra_is_not_read(run):
+    """Its logging once ran what a handler named (CVE-2026-106441); nor do searchpath and callbacks reach Hydra."""
+    handler = {"()": "evil.Handler"}
+    logging = {"version": 1, "handlers": {"file": handler}, "root": {"handlers": ["file"]}}
+    hydra = {"job_logging": logging, "searchpath": [f"file://{run}"], "callbacks": {"x": {"_target_": "evil.Layer"}}}
+    (run / ".hydra" / "hydra.yaml").write_text(json.dumps({"hydra": {**hydra, "runtime": {"cwd": "${oc.env:HOME}"}}}))
+    carry_out(evaluate, run.parent / "out", "task=evaluate", f"run={run}")
+
+
 @pytest.mark.parametrize("by", ["record", "older configuration"])
 def test_a_helper_of_ours_writes_over_no_file(run, by):
     victim = run.parent / "victim.npy"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -91,6 +92,31 @@ def test_anything_else_is_refused_before_it_is_called(target, place):
     with pytest.raises(checks.SettingError, match=r"^_target_: the run's config names ") as caught:
         trusted.trusted(settings)
     assert "\n" not in str(caught.value)
+
+
+# Hydra's advisories by their numbers, each with what it let a configuration call.
+ADVISORIES = {
+    "CVE-2026-68508": ["os.system", "subprocess.run", "shutil.rmtree", "builtins.exec"],
+    "GHSA-37p2-j732-x8pj": ["logging.os.system", "builtins.map", "functools.reduce", "operator.attrgetter"],
+    "CVE-2026-106441": ["logging.config.dictConfig", "logging.config.fileConfig", "functools.lru_cache"],
+    "CVE-2026-106439": ["hydra._internal.target_policy.DENIED.discard", "hydra._internal.instantiate._instantiate2"],
+    "1.3.8": ["yaml.unsafe_load", "yaml.load", "pickle.load", "unittest.mock.Mock"],
+    "still open": ["builtins.open", "hydra.utils.get_method", "hydra.utils.get_class", "random.seed"],
+}
+
+
+@pytest.mark.parametrize("number", ADVISORIES)
+def test_what_hydras_advisories_are_about_is_refused_before_hydra_sees_it(number):
+    for target in ADVISORIES[number]:
+        for settings in ({"_target_": target}, {**SMALL, "seed": {"_target_": target}}):
+            with pytest.raises(checks.SettingError, match=r"^_target_: the run's config names "):
+                trusted.trusted(settings)
+
+
+def test_the_hydra_installed_has_them_mended():
+    for target in ("os.system", "logging.os.system", "logging.config.dictConfig", "yaml.unsafe_load"):
+        with pytest.raises(InstantiationException):
+            instantiate({"_target_": target, "_args_": ["true"]})
 
 
 @pytest.mark.parametrize(

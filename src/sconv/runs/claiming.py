@@ -63,8 +63,8 @@ def _is_unfinished_try(directory: Path, overrides: str) -> bool:
     path = directory / _SETTINGS / "overrides.yaml"
     if not path.is_file() or _lines(path.read_text(encoding="utf-8")) != _lines(overrides):
         return False
-    summary = read_facts(directory, "summary.json") or {"status": "failed"}
-    return summary["status"] != "finished" and not alive(summary)
+    summary = read_facts(directory, "summary.json") or {}
+    return summary.get("status") != "finished" and not alive(summary)
 
 
 def _lines(overrides: str) -> list[str]:

@@ -53,8 +53,8 @@ def alive(summary: Mapping[str, Any]) -> bool:
 
 
 def _here(summary: Mapping[str, Any]) -> bool:
-    running = summary["status"] == "running" and os.name == "posix"
-    return running and summary.get("process", {}).get("host") == platform.node()
+    running, process = summary.get("status") == "running" and os.name == "posix", summary.get("process")
+    return running and _is_process(process) and (process or {})["host"] == platform.node()
 
 
 def _exists(pid: int) -> bool:
@@ -176,7 +176,8 @@ def _are_metrics(value: Any) -> bool:
 
 
 def _is_process(value: Any) -> bool:
-    return isinstance(value, dict) and type(value.get("pid")) is int and 0 < value["pid"] < 2**31
+    is_one = isinstance(value, dict) and type(value.get("pid")) is int and _is_text(value.get("host"))
+    return is_one and 0 < value["pid"] < 2**31
 
 
 # What of a summary is read by name, and what it is where it is there.

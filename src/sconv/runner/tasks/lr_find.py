@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import runs
+from sconv import checks, runs
 from sconv.datasets import Dataset
 from sconv.lr_finder import plot
 from sconv.lr_finder.result import RangeTest
@@ -127,4 +127,5 @@ def _found_before(job: Job, run: runs.RunWriter, planned: Plan) -> dict[str, Any
 
 def say_where(run: runs.RunWriter, console: Console, name: str) -> None:
     """Tell where the picture is."""
-    console.print(f"{'picture':<14} {os.path.relpath(run.directory / name)}.png")
+    where = checks.printable(os.path.relpath(run.directory / name))
+    console.print(f"{'picture':<14} {where}.png", markup=False)

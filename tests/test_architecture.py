@@ -30,9 +30,10 @@ LIBRARY = {
     "fit": {"checks", "schedules", "datasets", "training", "lr_finder"},
 }
 FRAMEWORK = {
+    "output": set(),
     "runs": {"checks"},
-    "report": {"checks", "plots", "runs"},
-    "runner": {*LIBRARY, "runs"},
+    "report": {"checks", "output", "plots", "runs"},
+    "runner": {*LIBRARY, "output", "runs"},
     "__main__": {"runner"},
 }
 HOUSE = {**LIBRARY, **FRAMEWORK}

@@ -162,6 +162,21 @@ def shown(value: Any) -> str:
     return (text if len(text) <= 80 else f"{text[:77]}...") + _generation(value)
 
 
+def printable(text: Any) -> str:
+    """A text on one line, with what a terminal would obey, or show in another order, written out: \\x1b, \\u202e."""
+    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text))
+    return "".join(signs)
+
+
+def printable_throughout(value: Any) -> Any:
+    """Nested mappings and lists with every text `printable`."""
+    if isinstance(value, Mapping):
+        return {printable(key): printable_throughout(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [printable_throughout(each) for each in value]
+    return printable(value) if isinstance(value, str) else value
+
+
 def type_of(value: Any) -> str:
     """The type of a value as an error shows it: `a Tensor`, or None."""
     return "None" if value is None else f"a {type(value).__name__}{_generation(value)}"

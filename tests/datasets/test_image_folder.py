@@ -437,5 +437,6 @@ def test_a_fault_of_ours_is_no_bad_file(tmp_path, monkeypatch, fault):
     with pytest.raises(type(fault)):
         image_decoding.fill(tmp_path / "rows.npy", tmp_path, ["a.png"], 0, False)
     monkeypatch.setattr(image_decoding.Image, "open", decode)
+    (tmp_path / "a.png").touch()
     with pytest.raises(type(fault)):
         image_decoding.first_size([tmp_path / "a.png"])

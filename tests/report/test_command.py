@@ -84,7 +84,7 @@ def test_list_names_what_it_cannot_read(tmp_path, capsys):
     assert main(["--list", str(tmp_path)]) == 0
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 2
-    assert "1: not a run's" in printed.err
+    assert "1: summary.json: not JSON" in printed.err
 
 
 def test_compare_shows_the_settings_that_differ_and_the_metrics(tmp_path, capsys):

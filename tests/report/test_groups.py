@@ -81,22 +81,22 @@ def test_a_run_given_twice_counts_once(tmp_path):
     ("spoil", "said"),
     [
         (lambda run: (run / "summary.json").unlink(), "summary.json is missing"),
-        (lambda run: (run / "summary.json").write_text('{"status": "fin'), "not a run's: "),
+        (lambda run: (run / "summary.json").write_text('{"status": "fin'), "summary.json: not JSON"),
         (lambda run: (run / "summary.json").write_text('{"status": "great"}'), "no status"),
         (lambda run: edit(run, test={"accuracy": None}), "without a test accuracy"),
         (lambda run: edit(run, monitored="validation", final=None), "without a validation accuracy"),
-        (lambda run: edit(run, seconds=None), "not a run's: "),
-        (lambda run: edit(run, steps="many"), "is no number"),
+        (lambda run: edit(run, seconds=None), "seconds is None"),
+        (lambda run: edit(run, steps="many"), "steps is 'many'"),
         (lambda run: (run / ".hydra/config.yaml").unlink(), "config.yaml is missing"),
         (lambda run: (run / ".hydra/config.yaml").write_text("a: [1"), "config.yaml: not YAML"),
         (lambda run: (run / ".hydra/config.yaml").write_text(""), "config.yaml: empty"),
-        (lambda run: (run / ".hydra/hydra.yaml").write_text("hydra: {}"), "not a run's: 'runtime'"),
+        (lambda run: (run / ".hydra/hydra.yaml").write_text("hydra: {}"), "hydra.yaml: names no options"),
         (lambda run: (run / "epochs.csv").unlink(), "epochs.csv is missing"),
-        (lambda run: (run / "epochs.csv").write_text(""), "not a run's: "),
+        (lambda run: (run / "epochs.csv").write_text(""), "epochs.csv: "),
         (lambda run: (run / "epochs.csv").write_text("epoch,step\n1,2\n"), "columns are missing"),
         (lambda run: cut(run / "epochs.csv", 12), "rows or columns are missing"),
         (lambda run: (run / "epochs.csv").write_text(HEADER), "epochs are missing"),
-        (lambda run: (run / "epochs.csv").write_text(HEADER + "1,2,x,4,5,6,7\n"), "not a run's: could not convert"),
+        (lambda run: (run / "epochs.csv").write_text(HEADER + "1,2,x,4,5,6,7\n"), "could not convert"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_left_out_and_named_and_the_others_stay(tmp_path, spoil, said):
@@ -154,7 +154,7 @@ def test_where_there_are_no_runs_one_line_says_so(tmp_path, nothing):
 def test_where_nothing_can_be_read_the_error_says_what_there_was(tmp_path):
     run = fabricate.run(tmp_path / "0", [0.5])
     (run / "summary.json").write_text("")
-    with pytest.raises(checks.UserError, match=r"no training runs to compare; left out: .*not a run's"):
+    with pytest.raises(checks.UserError, match=r"no training runs to compare; left out: .*summary.json: not JSON"):
         groups.gather([tmp_path])
 
 

@@ -13,7 +13,7 @@ from sconv.report.groups import gather
 
 pytestmark = pytest.mark.slow  # trains or builds large models, or starts a browser
 
-NASTY = "</script><script>document.title='taken'</script><b>&amp;|@$x"
+NASTY = "</script><script>document.title='taken'</script><img src=x onerror=document.title='taken'><b>&amp;|@$x"
 
 
 @pytest.mark.slow
@@ -164,11 +164,22 @@ def test_curves_go_over_steps_epochs_and_seconds(browser, over, last):
     )
 
 
-def test_the_mouse_is_told_what_it_points_at_and_a_drag_zooms(browser):
+# The tooltips that are seen; Bokeh hides them below roots of their own.
+TIP = (
+    "(() => { const inside = (one) => one.shadowRoot ? deep(one.shadowRoot) : [];"
+    "const deep = (node) => [...node.querySelectorAll('*')].flatMap((one) => [one, ...inside(one)]);"
+    "const tips = deep(document).filter((one) => one.className?.includes?.('bk-Tooltip'));"
+    "return tips.filter((one) => getComputedStyle(one).display !== 'none') })()"
+)
+
+
+def point_at(browser, group):
+    """Bring the mouse to the accuracy of a group at its tenth epoch; returns where that is."""
     from selenium.webdriver.common.action_chains import ActionChains
 
     spot = (
-        "const view = Bokeh.index.find_one(chartOf('val_accuracy')), r = view.model.renderers[0];"
+        "const view = Bokeh.index.find_one(chartOf('val_accuracy')), all = view.model.renderers;"
+        f"const r = all.find((one) => one.name === '{group}' && one.data_source.data.val_accuracy);"
         "const box = view.el.getBoundingClientRect(), d = r.data_source.data, i = 9;"
         "return [box.x + view.frame.x_scale.compute(d.step[i]), box.y + view.frame.y_scale.compute(d.val_accuracy[i])]"
     )
@@ -177,13 +188,35 @@ def test_the_mouse_is_told_what_it_points_at_and_a_drag_zooms(browser):
     mouse = ActionChains(browser, duration=50)
     mouse.w3c_actions.pointer_action.move_to_location(x - 3, y - 3).move_to_location(x, y)
     mouse.perform()
-    text = (
-        "const inside = (one) => one.shadowRoot ? deep(one.shadowRoot) : [];"
-        "const deep = (node) => [...node.querySelectorAll('*')].flatMap((one) => [one, ...inside(one)]);"
-        "const tips = deep(document).filter((one) => one.className?.includes?.('bk-Tooltip'));"
-        "return tips.find((one) => getComputedStyle(one).display !== 'none')?.shadowRoot.textContent"
-    )
-    said = until(browser, text)
+    return x, y
+
+
+def test_a_name_in_a_tooltip_is_text_and_no_markup(browser):
+    names = column(browser, "group")
+    (number,) = [number for number, name in enumerate(names) if NASTY in name]
+    point_at(browser, f"group{number}")
+    shown = NASTY.replace("@", " ").replace("$", " ")
+    until(browser, f"return {TIP}.some((one) => one.shadowRoot.textContent.includes({json.dumps(shown)}))")
+    assert browser.execute_script(f"return {TIP}.filter((one) => one.shadowRoot.querySelector('img')).length") == 0
+
+
+def test_the_page_runs_no_script_but_its_own(chromium, report):
+    """Also where a name had become markup."""
+    chromium.get(report.as_uri())
+    until(chromium, "return charts().length === 5")
+    sneak = "<img src='data:,' onerror=\"document.title='taken'\">"
+    chromium.execute_script(f"document.body.insertAdjacentHTML('beforeend', {json.dumps(sneak)})")
+    until(chromium, "return [...document.images].every((one) => one.complete)")
+    assert chromium.title == "sconv report"
+    refused = [entry["message"] for entry in chromium.get_log("browser") if "event handler" in entry["message"]]
+    assert len(refused) == 1
+
+
+def test_the_mouse_is_told_what_it_points_at_and_a_drag_zooms(browser):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    x, y = point_at(browser, "group0")
+    said = until(browser, f"return {TIP}.map((one) => one.shadowRoot.textContent)[0]")
     assert "baseline" in said
     assert "±" in said
     assert "200" in said

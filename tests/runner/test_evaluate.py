@@ -187,11 +187,11 @@ def test_a_layer_of_ones_own_is_loaded_where_it_is_allowed(tmp_path, monkeypatch
     monkeypatch.delitem(sys.modules, "own_layers")
     keras.saving.get_custom_objects().pop("own_layers>Twice")
     wanted = ["task=evaluate", f"run={tmp_path / 'run'}"]
-    with pytest.raises(checks.DataError, match=r"Twice.*target_whitelist=\[own_layers.build\] allows them$") as caught:
+    with pytest.raises(checks.DataError, match=r"Twice.*allowed_targets=\[own_layers.build\] allows them$") as caught:
         carry_out(evaluate, tmp_path / "out", *wanted)
     assert "\n" not in str(caught.value)
     assert "own_layers" not in sys.modules
-    carry_out(evaluate, tmp_path / "out", *wanted, "target_whitelist=[own_layers.*]")
+    carry_out(evaluate, tmp_path / "out", *wanted, "allowed_targets=[own_layers.*]")
     assert (tmp_path / "out" / "evaluation.json").is_file()
 
 

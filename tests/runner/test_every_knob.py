@@ -31,7 +31,7 @@ from sconv.runner.config.schema import CONF
 
 RANGE_TEST = ("task=lr_find", "lr_find.start_lr=1e-3", "lr_find.end_lr=1e3", "lr_find.max_steps=60")
 GRID = ("task=range_grid", "range_grid.l2=[0.0]", "lr_find.start_lr=1e-3", "lr_find.max_steps=40")
-EVALUATE = ("task=evaluate", "target_whitelist=[test_every_knob.*]")
+EVALUATE = ("task=evaluate", "allowed_targets=[test_every_knob.*]")
 PREDICT = ("task=predict", "run={runs}/first")
 HERE = "test_every_knob"
 
@@ -102,7 +102,7 @@ KNOBS = {
     "resume_sweep": Knob("{runs}", "sweep"),
     "run": Knob("{runs}/second", "evaluation", (*EVALUATE, "run={runs}/first")),
     "images": Knob("{runs}/images/1.png", "predictions", (*PREDICT, "images={runs}/images/0.png")),
-    "target_whitelist": Knob("[test_every_knob.*]", "evaluation", ("task=evaluate", "run={runs}/first")),
+    "allowed_targets": Knob("[test_every_knob.*]", "evaluation", ("task=evaluate", "run={runs}/first")),
 }
 # What may not be changed, and why.
 REFUSED = {"optimizer.learning_rate": "the schedule drives it, from the first update to the last"}

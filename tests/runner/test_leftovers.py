@@ -166,7 +166,7 @@ def carried_out(tmp_path_factory):
     for name in RUNS:
         taken = ("--config-path", str(folder / name / ".hydra"), "--config-name", "config")
         asked[f"{name} again"] = [*taken, f"hydra.run.dir={name}_again"]
-    asked["evaluate"] = ["task=evaluate", "run=data", "target_whitelist=[my_package.*]", "hydra.run.dir=evaluated"]
+    asked["evaluate"] = ["task=evaluate", "run=data", "allowed_targets=[my_package.*]", "hydra.run.dir=evaluated"]
     sweep = ["-m", *REPLACED, "seed=0,1", "hydra.sweep.dir=sweep", "epochs=1"]
     asked["sweep"], asked["resumed"] = sweep, [*sweep, "resume_sweep=sweep"]
     cases = [{"folder": str(folder), "arguments": arguments} for arguments in asked.values()]

@@ -314,7 +314,9 @@ def test_a_fit_is_not_lost_where_the_data_cannot_be_had_again():
     batches = tf.data.Dataset.from_generator(once, output_signature=spec)
     batches = batches.apply(tf.data.experimental.assert_cardinality(1))
     with pytest.warns(UserWarning, match="update_bn: .*read already.*; the statistics stay as they are"):
-        history = sconv.fit_one_cycle(model, batches, epochs=1, lr_max=0.1, verbose=0, schedule=sconv.schedules.constant)
+        history = sconv.fit_one_cycle(
+            model, batches, epochs=1, lr_max=0.1, verbose=0, schedule=sconv.schedules.constant
+        )
     assert len(history.history["loss"]) == 1
     trainer = Trainer()
     trainer.compile(keras.optimizers.SGD(momentum=0.9))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sconv import checks
-from sconv.datasets.building import from_labels, image_cache
+from sconv.datasets.building import from_labels, image_cache, inside
 from sconv.datasets.dataset import Dataset
 from sconv.datasets.image_folder import SPLITS
 
@@ -42,9 +44,19 @@ def load(
     files = table[image_column]
     _note(file, table, image_column, split_column)
     parts = np.full(len(files), "train") if split_column is None else _parts(file, split_column, table[split_column])
-    decoded, rows = image_cache.decode(
-        "image_csv", root, files, size=size, channels=channels, bad_files=bad_files, cache=cache
+    strays = inside.outside(files, os.fspath(root))
+    rows = np.setdiff1d(np.arange(len(files)), strays)
+    decoded, kept = image_cache.decode(
+        "image_csv",
+        root,
+        [files[row] for row in rows],
+        size=size,
+        channels=channels,
+        bad_files=bad_files,
+        cache=cache,
+        strays=[(files[row], "outside of the folder") for row in strays],
     )
+    rows = rows[kept]
     labels = np.array(table[label_column])[rows]
     if all(label.isascii() and label.isdecimal() and str(int(label)) == label for label in np.unique(labels)):
         labels = labels.astype(np.int64)
@@ -66,7 +78,7 @@ def _note(file: Path, table: Mapping[str, Sequence[str]], image_column: str, spl
 def _table(file: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     """The columns of a CSV file that has rows; those named in `columns` are there, and have no empty cell."""
     try:
-        with open(file, newline="", encoding="utf-8-sig") as opened:
+        with io.TextIOWrapper(inside.opened(file), newline="", encoding="utf-8-sig") as opened:
             reader = csv.DictReader(opened, restval="", strict=True)
             names = reader.fieldnames or ()
             rows = [(reader.line_num, row) for row in reader]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sconv import checks
-from sconv.datasets.building import from_labels, image_cache
+from sconv.datasets.building import from_labels, image_cache, inside
 from sconv.datasets.dataset import Dataset
 
 # What people call the folders of the splits.
@@ -44,18 +44,18 @@ def load(
     found: list[tuple[str, str, str]] = []  # split, class, file
     splits, strays = _splits(root)
     for part, folder in splits.items():
-        inside, foreign = _walk(root, folder)
-        found += [(part, name, file) for name, file in inside]
+        images, foreign = _walk(root, folder)
+        found += [(part, name, file) for name, file in images]
         strays += foreign
     if not found:
         raise checks.DataError(
             f"dataset image_folder: {root} has no images in folders, expected {root}/<class>/<image>"
         )
     parts, classes, files = zip(*found, strict=True)
-    images, rows = image_cache.decode(
+    decoded, rows = image_cache.decode(
         "image_folder", root, files, size=size, channels=channels, bad_files=bad_files, cache=cache, strays=strays
     )
-    split = from_labels.divided(images, np.array(classes)[rows], np.array(parts)[rows])
+    split = from_labels.divided(decoded, np.array(classes)[rows], np.array(parts)[rows])
     return from_labels.dataset(root.resolve().name, split, None, test_share, bad_files)
 
 
@@ -67,6 +67,8 @@ def _splits(root: Path) -> tuple[dict[str, Path], list[tuple[str, str]]]:
     folders = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and not _litter(entry.name)]
     parts = [SPLITS.get(folder.name.lower()) for folder in folders]
     train = [folder for folder, part in zip(folders, parts, strict=True) if part == "train"]
+    if links := [folder.name for folder, part in zip(folders, parts, strict=True) if part and folder.is_symlink()]:
+        raise checks.DataError(f"dataset image_folder: {root}: {links[0]} is {inside.A_LINK}")
     if not train or not (all(parts) or any(entry.is_dir() for entry in train[0].iterdir())):
         return {"train": root}, []
     splits: dict[str, Path] = {}
@@ -90,14 +92,17 @@ def _walk(root: Path, folder: Path) -> tuple[list[tuple[str, str]], list[tuple[s
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if _litter(entry.name):
             continue
-        if not entry.is_dir():
-            strays.append((os.path.relpath(entry.path, root), "in no class folder"))
+        if not entry.is_dir() or entry.is_symlink():
+            what = inside.A_LINK if entry.is_symlink() else "in no class folder"
+            strays.append((os.path.relpath(entry.path, root), what))
             continue
-        before = len(images)
-        for directory, folders, names in os.walk(entry.path, followlinks=True):
-            folders[:] = sorted(name for name in folders if not _litter(name))
-            inside = os.path.relpath(directory, root)
-            images += [(entry.name, os.path.join(inside, name)) for name in sorted(names) if not _litter(name)]
+        before, real = len(images), os.path.realpath(entry.path)
+        for directory, folders, names in os.walk(entry.path):
+            at = os.path.relpath(directory, root)
+            kept, folders[:] = ([name for name in sorted(each) if not _litter(name)] for each in (names, folders))
+            links = [name for name in (*kept, *folders) if inside.leads_out(os.path.join(directory, name), real)]
+            strays += [(os.path.join(at, name), inside.A_LINK) for name in links]
+            images += [(entry.name, os.path.join(at, name)) for name in kept if name not in links]
         if len(images) == before:
             strays.append((os.path.relpath(entry.path, root) + os.sep, "an empty folder"))
     return images, strays

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from sconv import checks
-from sconv.datasets.building import from_labels
+from sconv.datasets.building import from_labels, inside
 from sconv.datasets.dataset import Dataset
 
+# Of an array that is packed more densely than data are.
+LARGEST_PACKED, MOST_PACKED = 1 << 32, 100
 TRAIN, TEST = ("x_train", "y_train"), ("x_test", "y_test")
 
 
@@ -30,14 +32,15 @@ def load(
     """
     file = Path(path).expanduser()
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with inside.opened(file) as opened, np.load(opened, allow_pickle=False) as arrays:
+            _check_sizes(arrays.zip)
             pairs = _pairs(file, arrays.files, train, test)
             splits = {part: (_inputs(arrays[inputs]), arrays[labels]) for part, (inputs, labels) in pairs.items()}
     except checks.UserError:
         raise
     except (AttributeError, TypeError) as error:  # an .npy file is an array at once
         raise checks.DataError(f"dataset npz: {file} holds one array without a name, expected an .npz file") from error
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive, or one that memory does not hold, raises of a dozen kinds
         raise checks.DataError(f"dataset npz: cannot read {file}: {' '.join(str(error).split())}") from error
     for part, (inputs, labels) in splits.items():
         if len(inputs) != np.size(labels):
@@ -46,6 +49,13 @@ def load(
                 f"expected one label an input"
             )
     return from_labels.dataset("npz", splits, class_names, test_share)
+
+
+def _check_sizes(archive: zipfile.ZipFile) -> None:
+    """Refuse a small file of huge arrays before anything of it is in memory."""
+    for member in archive.infolist():
+        if member.file_size > max(LARGEST_PACKED, MOST_PACKED * member.compress_size):
+            raise ValueError(f"{member.filename} of {member.file_size:,} bytes is packed into {member.compress_size:,}")
 
 
 def _pairs(
@@ -67,6 +77,8 @@ def _pairs(
 
 
 def _inputs(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"inputs of {array.dtype}, expected numbers")
     if array.dtype != np.uint8:
         array = array.astype(np.float32)
     return array[..., np.newaxis] if array.ndim == 3 else array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from sconv.datasets.dataset import Dataset, Split
 
 # Each part draws from its own stream of the seed, so that the size of one changes nothing in the others.
 PATTERNS, TRAIN, TEST = range(3)
+MOST_VALUES = 2**31  # which take 8 GB while they are made
 
 
 def load(
@@ -33,6 +35,9 @@ def load(
     count = checks.integer("classes", classes, at_least=2)
     train_count = checks.integer("train_size", train_size, at_least=count)
     test_count = checks.integer("test_size", test_size, at_least=count)
+    values = math.prod(sizes) * (train_count + test_count + count)
+    if values > MOST_VALUES:
+        raise checks.SettingError(f"shape: got {shape!r}, which makes {values} values, expected at most {MOST_VALUES}")
     spread = checks.number("noise", noise, at_least=0)
     root = checks.integer("seed", seed)
     patterns = np.random.default_rng((root, PATTERNS)).random((count, *sizes), dtype=np.float32)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sconv import checks
-from sconv.datasets.building import from_labels
+from sconv.datasets.building import from_labels, inside
 from sconv.datasets.building.image_decoding import FAULTS
 from sconv.datasets.dataset import Dataset, Stream
 
@@ -64,6 +66,8 @@ def _prepared(name: str, data_dir: str | None) -> Any:
     retries = logging.getLogger("urllib3.connectionpool")  # tells every try of a download: the last error will do
     level = retries.level
     try:
+        if data_dir is not None:
+            _check_features(Path(data_dir).expanduser())
         builder = tfds.builder(name, data_dir=data_dir)
         retries.setLevel(logging.ERROR)
         builder.download_and_prepare()
@@ -78,6 +82,27 @@ def _prepared(name: str, data_dir: str | None) -> Any:
         raise checks.DataError(f"dataset {name}: {_first_line(error)}{hint}") from error
     finally:
         retries.setLevel(level)
+
+
+def _check_features(data_dir: Path) -> None:
+    """Refuse features that are none of the library's own: it would import the module that a file of theirs names."""
+    for pattern in ("*/features.json", "*/*/features.json", "*/*/*/features.json"):
+        for path in data_dir.glob(pattern):
+            with inside.opened(path, inside.LARGEST) as file:
+                waiting = [json.loads(file.readall())]
+            while waiting:
+                value = waiting.pop()
+                if isinstance(value, dict):
+                    named = [value.get(key) for key in ("type", "pythonClassName", "python_class_name")]
+                    waiting += value.values()
+                    if foreign := [each for each in named if isinstance(each, str) and not _is_theirs(each)]:
+                        raise ValueError(f"{path} names {checks.shown(foreign[0])}, which is no feature of the library")
+                elif isinstance(value, list):
+                    waiting += value
+
+
+def _is_theirs(name: str) -> bool:
+    return name.startswith("tensorflow_datasets.") or "." not in name
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """Every picture: schedules, comparisons, confusion. Imports matplotlib only when one is drawn for a file."""
 
 from sconv.plots.confusion import confusion
-from sconv.plots.figures import new_figure, save, stroke
+from sconv.plots.figures import literal, new_figure, save, stroke
 from sconv.plots.schedules import schedule, sheet
 from sconv.plots.terminal import terminal
 
-__all__ = ["confusion", "new_figure", "save", "schedule", "sheet", "stroke", "terminal"]
+__all__ = ["confusion", "literal", "new_figure", "save", "schedule", "sheet", "stroke", "terminal"]

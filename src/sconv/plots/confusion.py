@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sconv.plots.figures import new_figure
+from sconv.plots.figures import literal, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,9 +22,9 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str = "") -> Figu
     axis = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     few, shades = len(names) <= 30, {"vmin": 0, "vmax": 1}
-    picture = ConfusionMatrixDisplay(shares, display_labels=names)
+    picture = ConfusionMatrixDisplay(shares, display_labels=[literal(name) for name in names])
     picture.plot(ax=axis, include_values=few, cmap="Blues", xticks_rotation="vertical", colorbar=False, im_kw=shades)
-    axis.set(title=title, xlabel="predicted", ylabel="true")
+    axis.set(title=literal(title), xlabel="predicted", ylabel="true")
     axis.tick_params(labelsize=7)
     for text, count in zip(picture.text_.flat, counts.flat, strict=True) if few else ():
         text.set(text=f"{count or ''}", fontsize=7)

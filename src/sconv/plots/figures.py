@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,6 +21,11 @@ DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted", "dashdot")
 def stroke(number: int) -> tuple[str, Dash]:
     """Colour and dash of the line with this number, counted from 0."""
     return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
+
+
+def literal(text: str) -> str:
+    """A text as matplotlib shows it, which takes what stands between two $ for mathematics."""
+    return text.replace("$", r"\$")
 
 
 def new_figure(width: float, height: float, layout: Literal["constrained"] | None = None) -> Figure:
@@ -42,4 +48,7 @@ def png(figure: Figure) -> bytes:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure to a file of the kind its name ends in."""
     # Without the version of matplotlib in it, the same picture is the same file.
-    figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)
+    with warnings.catch_warnings():
+        # A name may be in any script; a sign that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sconv.plots.figures import BLUE, GREY, ORANGE, new_figure
+from sconv.plots.figures import BLUE, GREY, ORANGE, literal, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def _panel(figure: Figure, cell: SubplotSpec, name: str, curves: Curves, ends: t
     parts = cell.subgridspec(2, 1, height_ratios=[3, 1], hspace=0.14)
     upper, lower = figure.add_subplot(parts[0]), figure.add_subplot(parts[1])
     _curve(upper, rates, knots, BLUE)
-    upper.set_title(name, fontsize=9, fontweight="bold", pad=4)
+    upper.set_title(literal(name), fontsize=9, fontweight="bold", pad=4)
     upper.set_ylim(-0.07 * rates.max(), 1.1 * rates.max())
     upper.set_yticks([0, rates.max()], ["0", f"{rates.max():.4g}"])
     lower.set_yticks(sorted({*ends}), [f"{end:.4g}" for end in sorted({*ends})])

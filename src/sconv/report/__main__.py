@@ -12,13 +12,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.report import groups, table
 from sconv.report.comparison import Comparison, compare
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    output.outlast()
     options = _parser().parse_args(arguments)
     console = Console(highlight=False)
     try:
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             _report(options, console)
     except (checks.UserError, OSError) as error:
-        print(f"sconv: {error}", file=sys.stderr)
+        print(f"sconv: {checks.printable(error)}", file=sys.stderr)
         return runs.ExitCode.USER_ERROR
     return runs.ExitCode.FINISHED
 
@@ -75,7 +76,7 @@ def _report(options: argparse.Namespace, console: Console) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     for path in (*markdown.write(comparison, out), page.write(comparison, out)):
-        console.print(os.path.relpath(path), soft_wrap=True)
+        console.print(checks.printable(os.path.relpath(path)), markup=False, soft_wrap=True)
 
 
 def _run(path: Path) -> runs.Run:

@@ -17,6 +17,8 @@ from sconv.runs import Run
 TRAINING = ("sconv.runner.tasks.train.train", "sconv.training.train")
 NOT_THE_SETTING = ("seed", "name", "resume_sweep")  # the last two are not about what is trained
 
+LONGEST = 200  # characters of a setting as it is shown
+
 
 @dataclass(frozen=True)
 class Group:
@@ -81,7 +83,7 @@ def read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         try:
             found.append(runs.read(directory))
         except runs.BrokenRun as error:
-            notes.append(f"left out: {directory}: {error}")
+            notes.append(checks.printable(f"left out: {directory}: {error}"))
     return found, notes
 
 
@@ -103,7 +105,7 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 def settings(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
     """Each setting in which the groups differ, with its value in each of them; - where a group has none."""
     configs = [group.config for group in groups]
-    return [(name, [str(config.get(name, "-")) for config in configs]) for name in differing(configs)]
+    return [(_worded(name), [_worded(config.get(name, "-")) for config in configs]) for name in differing(configs)]
 
 
 def monitored(groups: Sequence[Group]) -> str:
@@ -131,6 +133,11 @@ def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool
     return (name in one, one.get(name)) != (name in other, other.get(name))
 
 
+def _worded(value: Any, longest: int = LONGEST) -> str:
+    text = str(value).strip()
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def _by_number(path: Path) -> list[tuple[int, str]]:
     """Job 10 of a sweep comes after job 9."""
     return [(int(digits or 0), word) for digits, word in re.findall(r"(\d*)(\D*)", str(path))]
@@ -152,7 +159,8 @@ def _one_a_seed(members: list[Run], notes: list[str]) -> list[Run]:
     for run in sorted(by_age, key=lambda run: run.summary["status"] == "finished"):
         seed = run.config.get("seed")
         if seed in newest:
-            notes.append(f"left out: {newest[seed].directory}: seed {seed} was run again in {run.directory.name}")
+            said = f"left out: {newest[seed].directory}: seed {seed} was run again in {run.directory.name}"
+            notes.append(checks.printable(said))
         newest[seed] = run
     return [newest[seed] for seed in sorted(newest, key=str)]
 
@@ -183,4 +191,4 @@ def _labels(configs: Sequence[dict[str, Any]], choices: Sequence[dict[str, str]]
             ]
             if name in config and any(_differ(name, other, config) for other in alike):
                 parts[number].append(f"{name}={config[name]}")
-    return [" ".join(words) for words in parts]
+    return [_worded(" ".join(_worded(word) for word in words), 3 * LONGEST) or "?" for words in parts]

@@ -60,7 +60,8 @@ def _pictures(rows: Sequence[Row]) -> dict[str, tuple[str, Figure]]:
 
 def _record(row: Row) -> dict[str, Any]:
     """A group as one flat record: every number in full, accuracies as fractions, an empty cell where there is none."""
-    record: dict[str, Any] = {"group": row.group.label, "baseline": row.baseline.label if row.baseline else None}
+    record: dict[str, Any] = {"group": runs.cell(row.group.label)}
+    record["baseline"] = runs.cell(row.baseline.label) if row.baseline else None
     record["monitored"] = row.group.monitored
     record |= {status: row.group.statuses[status] for status in runs.STATUSES}
     accuracies = {"test_accuracy": row.test, "validation_accuracy": row.validation}

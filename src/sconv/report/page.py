@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,9 +31,10 @@ def write(comparison: Comparison, out: Path) -> Path:
     titles = {**curves.titles(groups), **curves.SCHEDULE}
     figures = _figures(groups, labels)
     # Bokeh's own bundle, out of the installed package: the page asks no server for anything.
-    library = Resources(mode="inline", components=["bokeh"], log_level="error").render_js() if figures else ""
-    script, places = components(figures) if figures else ("", {})
+    library = "\n".join(Resources(mode="inline", components=["bokeh"], log_level="error").js_raw) if figures else ""
+    script, places = components(figures, wrap_script=False) if figures else ("", {})
     environment = Environment(loader=PackageLoader("sconv.report", "."), autoescape=True, undefined=StrictUndefined)
+    environment.filters["sha256"] = _sha256  # the page runs its own scripts, known by their sums, and no other
     page = environment.get_template("page.html").render(
         library=library,
         script=script,
@@ -77,8 +81,8 @@ def _draw(figures: dict[str, figure], number: int, label: str, titles: Mapping[s
     seeds = ColumnDataSource({name: list(rows.astype(np.float32)) for name, rows in found.columns.items()})
     (colour, dash), name = plots.stroke(number), f"group{number}"
     line = {"line_color": colour, "line_dash": dash}
-    # In a tooltip Bokeh would take what follows @ and $ for a column.
-    group = ("group", re.sub("[@$]", " ", label))
+    # A tooltip is HTML to Bokeh, which takes what follows @ and $ for a column.
+    group = ("group", html.escape(re.sub("[@$]", " ", label)))
     for column in (column for column in titles if column in found.columns):
         chart, text = figures[column], f"@{column}{{0.0000}}"
         if found.seeds > 1:
@@ -103,6 +107,10 @@ def _means(found: curves.Curves) -> ColumnDataSource:
         edges = {"deviation": deviation, "lower": lower, "upper": mean + deviation}
         columns |= {f"{metric}_{edge}": values for edge, values in edges.items()}
     return ColumnDataSource({name: values.astype(np.float32) for name, values in columns.items()})
+
+
+def _sha256(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _timed(plan: curves.Curves, found: curves.Curves | None) -> curves.Curves:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sconv.plots import new_figure, stroke
+from sconv.plots import literal, new_figure, stroke
 from sconv.report.curves import AXES, Curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEGEND_COLUMNS = 3
+_LONGEST = 100  # characters of a label: of more, nothing would be left for the curves
 
 
 def overlay(groups: Sequence[tuple[str, Curves | None]], x: Sequence[str], y: Mapping[str, str]) -> Figure:
@@ -42,7 +43,7 @@ def overlay(groups: Sequence[tuple[str, Curves | None]], x: Sequence[str], y: Ma
     for axis, over in zip(panels[-1], x, strict=True):
         axis.set_xlabel(AXES[over])
     handles = [Line2D([], [], color=colour, linestyle=dash) for colour, dash in strokes]
-    columns, labels = min(_LEGEND_COLUMNS, len(groups)), [label for label, _ in groups]
+    columns, labels = min(_LEGEND_COLUMNS, len(groups)), [_short(label) for label, _ in groups]
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
     return figure
 
@@ -52,7 +53,8 @@ def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], title: 
 
     `title` of the axis says what is spent until what: "steps to the target test accuracy".
     """
-    figure = new_figure(7, 0.9 + 0.38 * len(groups), "constrained")
+    labels = [_short(label) for label, _ in groups]
+    figure = new_figure(7 + 0.07 * max(0, max(map(len, labels)) - 40), 0.9 + 0.38 * len(groups), "constrained")
     axis = figure.subplots()
     for number, (_, costs) in enumerate(groups):
         reached = [cost for cost in costs if cost is not None]
@@ -63,7 +65,7 @@ def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], title: 
         if len(reached) < len(costs):
             words, end = f"never reached by {len(costs) - len(reached)} of {len(costs)}", max(reached, default=0)
             axis.annotate(words, (end, number), (6, 0), textcoords="offset points", va="center", size=8)
-    axis.set_yticks(range(len(groups)), [label for label, _ in groups])
+    axis.set_yticks(range(len(groups)), labels)
     axis.invert_yaxis()
     furthest = max((cost for _, costs in groups for cost in costs if cost is not None), default=1.0)
     # Room for the words at the end of the longest bar.
@@ -72,3 +74,7 @@ def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], title: 
     axis.set_xlabel(title)
     axis.grid(axis="x", alpha=0.3)
     return figure
+
+
+def _short(label: str) -> str:
+    return literal(label if len(label) <= _LONGEST else f"{label[: _LONGEST - 3]}...")

@@ -8,7 +8,7 @@ from rich.console import Console, Group, JustifyMethod
 from rich.table import Column, Table
 from rich.text import Text
 
-from sconv import runs
+from sconv import checks, runs
 from sconv.report import wording
 from sconv.report.comparison import Comparison, Row
 from sconv.report.groups import differing, flat, monitored
@@ -67,7 +67,7 @@ def listing(found: Sequence[runs.Run], console: Console) -> None:
             *(wording.NOTHING if accuracy is None else f"{100 * accuracy:.2f}" for accuracy in accuracies),
             wording.NOTHING if seconds is None else f"{seconds:.1f}",
             str(run.summary.get("started", ""))[:16].replace("T", " "),
-            run.directory,
+            checks.printable(run.directory),
         )
         console.print(line(*cells), markup=False, soft_wrap=True)
 
@@ -77,7 +77,7 @@ def pair(first: runs.Run, second: runs.Run, console: Console) -> None:
     columns = [Column(heading, overflow="fold") for heading in ("", "A", "B")]
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for heading, run in (("A", first), ("B", second)):
-        console.print(f"{heading}  {run.directory}", markup=False, soft_wrap=True)
+        console.print(f"{heading}  {checks.printable(run.directory)}", markup=False, soft_wrap=True)
     configs = [flat(run.config) for run in (first, second)]
     for name in differing(configs):
         table.add_row(Text(name), *(Text(str(config.get(name, wording.NOTHING))) for config in configs))

@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -16,7 +17,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.runner import errors
 from sconv.runner.config import leftovers, schema, validate
 from sconv.runner.devices import quiet
@@ -34,6 +35,7 @@ _COMMANDS = ("run", "multirun", "cfg", "info", "shell_completion")
 
 def main() -> None:
     """Entry point of `python -m sconv` and of the console script."""
+    output.outlast()
     if not getattr(sys.flags, "safe_path", False) and not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())  # as `python -m` does: the user's own modules, for the console script too
     wants_trace = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
@@ -111,10 +113,21 @@ def _log_what_is_said() -> None:
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no news of its own
     warnings.formatwarning = lambda message, *_, **__: str(message)
     quiet.install()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_as_text)
+
+
+def _as_text(record: logging.LogRecord) -> bool:
+    """Have names of files in what is logged shown, and none obeyed by the terminal."""
+    record.msg, record.args = "\n".join(map(checks.printable, record.getMessage().splitlines())), None
+    return True
 
 
 def _check_arguments() -> None:
-    """Refuse what Hydra's parser would refuse with a page on its usage."""
+    """Refuse what Hydra's parser would refuse with a page on its usage, and a number that nothing can hold."""
+    for name, _, value in (argument.lstrip("+").partition("=") for argument in sys.argv[1:]):
+        if re.search(r"\d{309}", value):
+            raise checks.SettingError(f"{name}: got {checks.shown(value)}, expected a number that a float can hold")
     parser = get_args_parser()
     parser.exit_on_error = False
     try:

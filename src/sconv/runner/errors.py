@@ -19,6 +19,7 @@ from sconv.runs import ExitCode
 
 _MENDABLE = (checks.UserError, HydraException, omega.OmegaConfBaseException, OSError)
 _UNWRITABLE = (*(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), *(errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
+_RENAMED = {"target_whitelist": "allowed_targets"}
 _EXTRAS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 _KINDS: dict[Any, str] = {int: "a whole number", bool: "true or false", dict[str, Any]: "settings with a _target_"}
 _KINDS |= {str: "a text", str | None: "a text or null", float | None: "a number or null"}
@@ -42,7 +43,7 @@ def exit_code(error: BaseException) -> ExitCode:
 
 def tell(error: BaseException) -> None:
     """Print the error's line to stderr."""
-    print(f"sconv: {line(error)}", file=sys.stderr)
+    print(f"sconv: {checks.printable(line(error))}", file=sys.stderr)
 
 
 def line(error: BaseException) -> str:
@@ -62,6 +63,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _unknown_setting(error: omega.ConfigKeyError | omega.ConfigAttributeError) -> str:
     full = str(error.full_key or error.key)
+    if full in _RENAMED:
+        return f"{full}: there is no such setting; it is called {_RENAMED[full]} now"
     _, dot, key = full.rpartition(".")
     names = [str(name) for name in error.parent_node or () if name != "hydra"]
     listed = f", expected one of {', '.join(names)}" + (f"; +{full}=... adds it" if dot else "")

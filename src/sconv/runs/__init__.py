@@ -6,19 +6,22 @@ steps.csv      one row an optimizer update
 train/ validation/ test/ and the directory itself: TensorBoard events
 model.keras    the trained model
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
-.hydra/        the configuration; with it a run claims its directory
+settings.json  the configuration as plain values, the options, the command line, and where it was given
+.hydra/        the configuration as Hydra writes it; with it a run claims its directory
 """
 
+from sconv.runs.bounded import BrokenRun
 from sconv.runs.claiming import DirectoryTakenError, check_free, claim
-from sconv.runs.files import SCHEDULE_COLUMNS, note_error, read_facts, read_schedule, write_schedule
+from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
+from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
 from sconv.runs.reading import (
     EPOCH_COLUMNS,
     STEP_COLUMNS,
-    BrokenRun,
     Run,
     alive,
     begun,
+    facts_of_others,
     find,
     killed,
     read,
@@ -26,6 +29,7 @@ from sconv.runs.reading import (
     read_summary,
 )
 from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
+from sconv.runs.settings import Settings, read_settings, write_settings
 from sconv.runs.status import STATUSES, ExitCode
 from sconv.runs.writing import RunWriter
 
@@ -40,11 +44,14 @@ __all__ = [
     "ExitCode",
     "Run",
     "RunWriter",
+    "Settings",
     "accuracy",
     "alive",
     "begun",
+    "cell",
     "check_free",
     "claim",
+    "facts_of_others",
     "find",
     "git_commit",
     "killed",
@@ -53,10 +60,13 @@ __all__ = [
     "read",
     "read_facts",
     "read_schedule",
+    "read_settings",
     "read_steps",
     "read_summary",
     "result",
+    "settings_of",
     "splits",
     "versions",
     "write_schedule",
+    "write_settings",
 ]

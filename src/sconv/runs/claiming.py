@@ -14,7 +14,7 @@ _SETTINGS = ".hydra"
 _OF_A_RUN = frozenset({"summary.json", "steps.csv", "model.keras"})
 # All that a try at a job may have left, besides its settings and its log.
 _LEFT = (
-    *("summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
+    *("settings.json", "summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
     *("lr_find.*", "range_grid.*", "schedule.*", "evaluation.json", "classes.csv", "confusion.*", "predictions.csv"),
     *(f"{part}events.out.tfevents.*" for part in ("", "train/", "validation/")),
 )
@@ -63,8 +63,8 @@ def _is_unfinished_try(directory: Path, overrides: str) -> bool:
     path = directory / _SETTINGS / "overrides.yaml"
     if not path.is_file() or _lines(path.read_text(encoding="utf-8")) != _lines(overrides):
         return False
-    summary = read_facts(directory, "summary.json") or {"status": "failed"}
-    return summary["status"] != "finished" and not alive(summary)
+    summary = read_facts(directory, "summary.json") or {}
+    return summary.get("status") != "finished" and not alive(summary)
 
 
 def _lines(overrides: str) -> list[str]:

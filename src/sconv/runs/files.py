@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from sconv.runs import bounded
+
 SCHEDULE_COLUMNS = ("step", "epoch", "phase", "learning_rate", "momentum")
 
 
 def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
-    """A JSON file of a run directory; None where it is not there."""
+    """A JSON file of a run directory; None where it is not there. Raises BrokenRun."""
     path = directory / name
-    return json.loads(path.read_text()) if path.is_file() else None
+    return bounded.facts(path) if path.exists() else None
 
 
 def write_facts(path: Path, values: Mapping[str, Any]) -> None:
@@ -32,7 +34,7 @@ def write_facts(path: Path, values: Mapping[str, Any]) -> None:
 
 def note_error(directory: Path, said: str) -> None:
     """Leave the one line that was said about a run's error in its summary, also where it ended before it had one."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, bounded.BrokenRun):
         summary = read_facts(directory, "summary.json") or {"status": "failed"}
         write_facts(directory / "summary.json", {**summary, "error": said})
 
@@ -58,6 +60,11 @@ def write_schedule(
         writer.writerow(SCHEDULE_COLUMNS)
         for step, (phase, rate, momentum) in enumerate(zip(phases, rates, held, strict=True)):
             writer.writerow((step, short(step / steps_per_epoch), phase, short(rate), momentum))
+
+
+def cell(text: str) -> str:
+    """A text as a cell that a spreadsheet shows and does not carry out, as it would what begins like a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def short(value: Any) -> Any:

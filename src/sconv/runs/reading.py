@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import json
+import io
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,31 @@ from typing import Any
 import numpy as np
 
 from sconv import checks
-from sconv.runs import results
+from sconv.runs import bounded, results
+from sconv.runs.bounded import BrokenRun
 from sconv.runs.status import STATUSES
 
 STEP_COLUMNS = ("step", "learning_rate", "momentum", "loss")
 EPOCH_COLUMNS = ("epoch", "step", "seconds", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
+# Larger ones are of more epochs and updates than are drawn.
+LARGEST_TABLES = {"epochs.csv": 16 * bounded.MEGABYTE, "steps.csv": 256 * bounded.MEGABYTE}
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
+
+
 def read_summary(directory: Path) -> dict[str, Any]:
-    """The summary of a run directory, `monitored` and `test` also where it was written before there were any."""
-    summary = json.loads((directory / "summary.json").read_text())
+    """The summary of a run directory, `monitored` and `test` also where it was written before there were any.
+
+    Raises BrokenRun where it is missing, or is none.
+    """
+    summary = bounded.facts(directory / "summary.json")
+    _check_kinds(summary)
     path = directory / ".hydra" / "config.yaml"
-    older = isinstance(summary, dict) and summary.get("final") and "monitored" not in summary
-    if not older or not path.is_file():
+    if not summary.get("final") or "monitored" in summary or not path.is_file():
         return summary
-    return results.completed(summary, (_yaml(path).get("dataset") or {}).get("validation"))
+    dataset = bounded.settings(path).get("dataset")
+    return results.completed(summary, dataset.get("validation") if isinstance(dataset, dict) else None)
 
 
 def killed(summary: Mapping[str, Any]) -> bool:
@@ -42,8 +53,8 @@ def alive(summary: Mapping[str, Any]) -> bool:
 
 
 def _here(summary: Mapping[str, Any]) -> bool:
-    running = summary["status"] == "running" and os.name == "posix"
-    return running and summary.get("process", {}).get("host") == platform.node()
+    running, process = summary.get("status") == "running" and os.name == "posix", summary.get("process")
+    return running and _is_process(process) and (process or {})["host"] == platform.node()
 
 
 def _exists(pid: int) -> bool:
@@ -58,16 +69,23 @@ def _exists(pid: int) -> bool:
 
 def find(root: Path) -> list[Path]:
     """The run directories at or below `root`, in the order of their names."""
-    return sorted(path.parent for path in root.rglob("summary.json"))
+    return sorted(folder for folder, names in _walk(root) if "summary.json" in names)
 
 
-class BrokenRun(checks.UserError):
-    """A run directory that cannot be read."""
+def _walk(root: Path) -> Iterator[tuple[Path, set[str]]]:
+    """Each folder at or below `root` and what lies in it; links are not followed, nor is any depth too deep."""
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        with contextlib.suppress(OSError):
+            entries = list(os.scandir(folder))
+            waiting += [folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+            yield folder, {entry.name for entry in entries}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory as it was read: the configuration with its interpolations kept, epochs one array a column."""
+    """A run directory to be shown: the configuration with its interpolations kept, epochs one array a column."""
 
     directory: Path
     summary: dict[str, Any]
@@ -76,76 +94,119 @@ class Run:
     epochs: dict[str, np.ndarray]
 
 
+def facts_of_others(directory: Path, name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A JSON file of each other run of a run's sweep, of those where it can be read."""
+    for other in find(directory.parent):
+        with contextlib.suppress(BrokenRun):
+            if other != directory and (other / name).exists():
+                yield other, bounded.facts(other / name)
+
+
 def begun(root: Path) -> list[Path]:
     """The directories at or below `root` where a run began, also those whose summary is missing."""
-    configured = (path.parent.parent for path in root.rglob(".hydra/config.yaml"))
+    configured = [
+        folder for folder, names in _walk(root) if ".hydra" in names and (folder / ".hydra" / "config.yaml").exists()
+    ]
     return sorted({*find(root), *configured})
 
 
 def read(directory: Path) -> Run:
     """Read a run directory, all but its steps; raises BrokenRun where something is missing, cut short or no run's."""
+    summary = read_summary(directory)
+    config, hydra = (bounded.settings(directory / ".hydra" / name) for name in ("config.yaml", "hydra.yaml"))
+    if "seed" in config and isinstance(config["seed"], (dict, list)):
+        raise BrokenRun(f"config.yaml: seed is {checks.shown(config['seed'])}, no number")
     try:
-        summary = read_summary(directory)
-        config, hydra = (_yaml(directory / ".hydra" / name) for name in ("config.yaml", "hydra.yaml"))
-        if not isinstance(summary, dict) or summary.get("status") not in STATUSES:
-            raise BrokenRun(f"summary.json: no status out of {', '.join(STATUSES)}")
-        choices = {str(group): str(option) for group, option in hydra["hydra"]["runtime"]["choices"].items()}
-        epochs = _columns(directory / "epochs.csv", complete=summary["status"] == "finished")
-        if summary["status"] == "finished":
-            _check_finished(summary, epochs)
-    except FileNotFoundError as error:
-        raise BrokenRun(f"{Path(error.filename).name} is missing") from error
-    except OSError as error:
-        raise BrokenRun(f"{Path(error.filename or directory).name}: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BrokenRun(" ".join(f"not a run's: {error}".split())[:160]) from error
+        choices = {group: str(option) for group, option in hydra["hydra"]["runtime"]["choices"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BrokenRun("hydra.yaml: names no options") from error
+    epochs = _columns(directory / "epochs.csv", complete=summary["status"] == "finished")
+    if summary["status"] == "finished":
+        _check_finished(summary, epochs)
+    summary, config, choices = (checks.printable_throughout(values) for values in (summary, config, choices))
     return Run(directory, summary, config, choices, epochs)
 
 
 def read_steps(directory: Path) -> dict[str, np.ndarray]:
     """The columns of steps.csv; NaN where a cell is empty. Raises BrokenRun."""
+    text = bounded.text(directory / "steps.csv", LARGEST_TABLES["steps.csv"])
     try:
-        header, *rows, _ = (directory / "steps.csv").read_text().split("\n")  # a row cut short has no end of line
+        header, *rows, _ = text.split("\n")  # a row cut short has no end of line
         cells = [row.replace(",,", ",nan,") for row in rows]  # a schedule without momentum
-        table = np.loadtxt(cells, delimiter=",", ndmin=2) if cells else np.empty((0, len(STEP_COLUMNS)))
+        table = np.loadtxt(cells, delimiter=",", ndmin=2, comments=None) if cells else np.empty((0, len(STEP_COLUMNS)))
         columns = dict(zip(header.split(","), table.T, strict=True))
-        return {column: columns[column] for column in STEP_COLUMNS}
-    except (OSError, ValueError, KeyError) as error:
-        raise BrokenRun(f"steps.csv: {error}") from error
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    # The C loader takes 1 ms for what the Python one takes 7; some builds of PyYAML come without it.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        content = yaml.load(path.read_text(), loader)
-    except yaml.YAMLError as error:
-        raise BrokenRun(f".hydra/{path.name}: not YAML") from error
-    if not isinstance(content, dict):
-        raise BrokenRun(f".hydra/{path.name}: empty or no mapping")
-    return content
+        columns = {column: columns[column] for column in STEP_COLUMNS}
+    except (ValueError, KeyError) as error:
+        raise BrokenRun(f"steps.csv: {checks.shown(str(error))}") from error
+    if not _are_numbers(columns["step"], columns["learning_rate"]):
+        raise BrokenRun("steps.csv: a step or a learning rate is no number")
+    return columns
 
 
 def _columns(path: Path, complete: bool) -> dict[str, np.ndarray]:
     """epochs.csv as arrays; a last row that a kill cut short is left out, unless the file should be `complete`."""
-    with open(path, newline="") as file:
-        header, *rows = csv.reader(file)
-    if rows and len(rows[-1]) < len(header) and not complete:
-        rows.pop()
-    if any(len(row) != len(header) for row in rows) or not set(EPOCH_COLUMNS) <= set(header):
-        raise BrokenRun(f"{path.name}: rows or columns are missing")
-    table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(header))
+    text = bounded.text(path, LARGEST_TABLES[path.name])
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""))
+        if rows and len(rows[-1]) < len(header) and not complete:
+            rows.pop()
+        if any(len(row) != len(header) for row in rows) or not set(EPOCH_COLUMNS) <= set(header):
+            raise BrokenRun(f"{path.name}: rows or columns are missing")
+        table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(header))
+    except (ValueError, csv.Error) as error:
+        raise BrokenRun(f"{path.name}: {checks.shown(str(error))}") from error
     return dict(zip(header, table.T, strict=True))
+
+
+def _are_numbers(*columns: np.ndarray) -> bool:
+    """Whether all are finite, and a float32 can hold them."""
+    return bool((np.abs(np.concatenate(columns)) <= LARGEST_NUMBER).all())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_metrics(value: Any) -> bool:
+    return isinstance(value, dict) and all(number is None or _is_number(number) for number in value.values())
+
+
+def _is_process(value: Any) -> bool:
+    is_one = isinstance(value, dict) and type(value.get("pid")) is int and _is_text(value.get("host"))
+    return is_one and 0 < value["pid"] < 2**31
+
+
+# What of a summary is read by name, and what it is where it is there.
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("seed", "steps", "train_examples"), _is_number),
+    **dict.fromkeys(("final", "best"), lambda value: value is None or _are_metrics(value)),
+    **dict.fromkeys(("test", "seconds"), _are_metrics),
+    **dict.fromkeys(("started", "error", "fingerprint"), _is_text),
+    "monitored": lambda value: value in results.SPLITS,
+    "process": _is_process,
+    "class_names": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+}
+
+
+def _check_kinds(summary: Mapping[str, Any]) -> None:
+    if summary.get("status") not in STATUSES:
+        raise BrokenRun(f"summary.json: no status out of {', '.join(STATUSES)}")
+    for name, is_right in _KINDS.items():
+        if name in summary and not is_right(summary[name]):
+            raise BrokenRun(f"summary.json: {name} is {checks.shown(summary[name])}")
 
 
 def _check_finished(summary: Mapping[str, Any], epochs: Mapping[str, np.ndarray]) -> None:
     for split in {"test", summary.get("monitored", "test")}:
-        if not isinstance(results.accuracy(summary, split), (int, float)):
+        accuracy = results.accuracy(summary, split)
+        if accuracy is None or not 0 <= accuracy <= 1:
             raise BrokenRun(f"summary.json: finished without a {split} accuracy")
-    if not np.isfinite([*epochs["step"], *epochs["seconds"], *epochs["val_accuracy"]]).all() or not len(epochs["step"]):
+    if not len(epochs["step"]) or not _are_numbers(*(epochs[name] for name in EPOCH_COLUMNS)):
         raise BrokenRun("epochs.csv: finished, but epochs are missing")
-    numbers = (summary["steps"], summary["seconds"]["training"], summary["seed"])
-    if not all(isinstance(value, (int, float)) for value in numbers):
+    numbers = (summary.get("steps"), (summary.get("seconds") or {}).get("training"), summary.get("seed"))
+    if not all(map(_is_number, numbers)):
         raise BrokenRun("summary.json: steps, seconds or seed is no number")

@@ -61,7 +61,7 @@ class Checkpoint(keras.callbacks.Callback):
     def find(self) -> tuple[Path, dict[str, Any]] | None:
         """The checkpoint that the next fit goes on from; None where it begins anew."""
         if self._found is None:
-            self._found = checkpoint_file.newest(self.directory)
+            self._found = checkpoint_file.newest(self.directory, fit_state.check)
         return self._found
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -80,7 +80,8 @@ class Checkpoint(keras.callbacks.Callback):
         if not self._rewinds:
             warnings.warn(_NO_REWIND, stacklevel=2)
         if self._resumed is not None:
-            self._prepare(*self._resumed)
+            with checkpoint_file.understood(self._resumed[0]):
+                self._prepare(*self._resumed)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         keras_internals.begin_fit_at(self.model, None)
@@ -170,12 +171,16 @@ class Checkpoint(keras.callbacks.Callback):
     def _put_back(self) -> None:
         """Restore everything; before the first step, after all other callbacks have begun."""
         assert self._resumed is not None
-        path, state = self._resumed
+        path, _ = self._resumed
+        with checkpoint_file.understood(path):
+            self._restore(*self._resumed)
+        if not self._finished:
+            self._resumed = None
+
+    def _restore(self, path: Path, state: dict[str, Any]) -> None:
         fit_state.put_back(self.model, state, f"{path}; another directory begins anew", self._finished)
         for name, part in self.parts.items():
             part.restore(state["parts"][name])
-        if not self._finished:
-            self._resumed = None
 
     def _say(self, what: str) -> None:
         if self.params.get("verbose"):
@@ -194,6 +199,7 @@ def restore(model: keras.Model, path: str | os.PathLike[str]) -> Position:
     For a training loop of your own; the model must have made a step or be built with its metrics. Returns how far the
     training was. Raises DataError for a damaged file, SettingError for one of another model.
     """
-    state = checkpoint_file.load(Path(path))
-    snapshot.restore(model, state["variables"])
+    state = checkpoint_file.load(Path(path), fit_state.check)
+    with checkpoint_file.understood(Path(path)):
+        snapshot.restore(model, state["variables"])
     return Position(*state["position"])

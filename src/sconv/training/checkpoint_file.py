@@ -14,16 +14,19 @@ import os
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sconv import checks
+from sconv.datasets.building import inside
 
 _VALUES = "values"
 _ARRAY = "array"  # the key of the mapping that stands for an array; it has "dtype" beside it
+# What reading odd values raises.
+_ODD = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, MemoryError)
 _NAME = re.compile(r"(\d+)-(\d+)\.npz")
 
 
@@ -60,16 +63,33 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
         raise checks.DataError(f"checkpoint: cannot write {path}: {error.strerror or error}") from error
 
 
-def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote; DataError where a single bit of it is another, and where it was never ours."""
+def load(path: Path, check: Callable[[Any], None] | None = None) -> dict[str, Any]:
+    """What `save` wrote; DataError where a single bit of it is another, where it was never ours, or fails the `check`.
+
+    `check` raises where a value is missing, or is of another kind: a sum of a file tells nothing of who wrote it.
+    """
     try:
-        content = path.read_bytes()
+        with inside.opened(path) as file:
+            content = file.readall()
     except OSError as error:
         raise checks.DataError(f"checkpoint: cannot read {path}: {error.strerror or error}") from error
+    with understood(path):
+        state = _unpacked(content)
+        if check is not None:
+            check(state)
+        return state
+
+
+@contextlib.contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Tell of what is missing in a checkpoint, or is of another kind, as of a damaged one."""
     try:
-        return _unpacked(content)
-    except (ValueError, KeyError, TypeError, IndexError, EOFError, RecursionError, zipfile.BadZipFile) as error:
-        raise checks.DataError(f"checkpoint: {path} is damaged ({str(error).splitlines()[0]})") from error
+        yield
+    except checks.UserError:
+        raise
+    except (*_ODD, zipfile.BadZipFile) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise checks.DataError(f"checkpoint: {path} is damaged ({why})") from error
 
 
 def listed(directory: Path) -> list[tuple[Position, Path]]:
@@ -80,15 +100,15 @@ def listed(directory: Path) -> list[tuple[Position, Path]]:
     return sorted((Position(int(match[1]), int(match[2])), path) for match, path in found if match)
 
 
-def newest(directory: Path) -> tuple[Path, dict[str, Any]] | None:
+def newest(directory: Path, check: Callable[[Any], None] | None = None) -> tuple[Path, dict[str, Any]] | None:
     """The last checkpoint that can be read, with one warning where later ones cannot; None where there are none.
 
-    Raises DataError where there are some and none can be read.
+    One that fails the `check` cannot. Raises DataError where there are some and none can be read.
     """
     trouble: checks.DataError | None = None
     for _, path in reversed(listed(directory)):
         try:
-            state = load(path)
+            state = load(path, check)
         except checks.DataError as error:
             trouble = trouble or error
             continue

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from sconv import checks
 from sconv.training import keras_internals, snapshot
@@ -13,6 +14,7 @@ from sconv.training.attach import attached_to, inner
 
 # Of what a checkpoint holds: one more whenever older ones could no longer be put back.
 _FORMAT = 1
+MOST = 10**9  # epochs, or batches of one
 
 
 def settings(model: keras.Model, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,3 +65,23 @@ def _put_back_schedule(model: keras.Model, state: Any, source: str, finished: bo
     elif not finished:  # where it may be off already, or not yet on
         now, then = driver and driver.schedule.name, state and state["settings"]["schedule"]
         checks.same({"schedule": now}, {"schedule": then}, source)
+
+
+def check(state: Any) -> None:
+    """Raise LookupError, TypeError or ValueError unless a checkpoint holds what is read of it, each of its kind."""
+    epoch, batch = state["position"]
+    best, history, variables = state["best"], state["history"], state["variables"]
+    numbers = [epoch, batch, *history["epoch"]]
+    arrays = [value for name in ("model", "metrics", "optimizer", "generators") for value in variables[name]]
+    kinds = {
+        "position or history": all(type(number) is int and 0 <= number < MOST for number in numbers),
+        "finished": type(state["finished"]) is bool,
+        "settings or parts": isinstance(state["settings"], dict) and isinstance(state["parts"], dict),
+        "best": isinstance(best["score"], (int, float)) and isinstance(best["file"], (str, type(None))),
+        "logs": all(isinstance(values, list) for values in history["logs"].values()),
+        "variables": all(isinstance(value, np.ndarray) for value in arrays),
+        "schedule": isinstance(state["schedule"], (dict, type(None))),
+    }
+    for name, is_right in kinds.items():
+        if not is_right:
+            raise ValueError(f"{name} of another kind")

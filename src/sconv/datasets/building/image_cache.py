@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from sconv.datasets.building import from_labels, image_decoding, keras_downloads
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1  # of the cache; part of its key
+FORMAT = 2  # of the cache; part of its key
 CHUNK = 500  # files a task: large enough to cost nothing, small enough for a bar that moves
 SHOWN = 5  # bad files that an error names; the others are counted
 
@@ -124,8 +123,8 @@ def _decode_all(
     done = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(tasks)
     title, console = f"decoding {len(files):,} images", Console()
     chunks = track(done, title, len(tasks), console=console, transient=True, disable=not console.is_terminal)
-    bad, greys = zip(*chunks, strict=True)
-    return sorted(itertools.chain(*bad)), sum(greys)
+    told = list(chunks)  # of no files, nothing
+    return sorted(row for bad, _ in told for row in bad), sum(grey for _, grey in told)
 
 
 def _drop(file: Path, rows: Sequence[int]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sconv.datasets.building import inside
+
 # Of the machine, of this code or of a Pillow that it does not fit, and of no file: never left out with the bad files.
 FAULTS = (MemoryError, AttributeError, NameError)
 GREY = ("1", "L", "LA", "La")
@@ -51,7 +53,7 @@ def first_size(paths: Iterable[Path]) -> tuple[int, int] | None:
     """Height and width of the first file that is an image; None where there is none."""
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with inside.opened(path, inside.LARGEST) as file, Image.open(file) as image:
                 width, height = _upright(image).size
                 return height, width
         except FAULTS:
@@ -67,9 +69,10 @@ def decode(path: str, out: np.ndarray, resize: bool) -> bool:
     mode = "RGB" if channels == 3 else "L"
     # Read whole: PIL reads a header in dozens of small pieces, which takes a tenth longer from an open file.
     # Unbuffered, because a buffer for a single read takes a fiftieth of the time of a small image.
-    with open(path, "rb", buffering=0) as file:
-        whole = io.BytesIO(file.read())
+    with inside.opened(path, inside.LARGEST) as file:
+        whole = io.BytesIO(file.readall())
     with Image.open(whole) as opened:
+        _check_format(opened)
         grey = opened.mode in GREY
         if resize and opened.size != (width, height):
             # A JPEG far larger than wanted is decoded at a half, a quarter or an eighth; twice the size is kept.
@@ -81,6 +84,11 @@ def decode(path: str, out: np.ndarray, resize: bool) -> bool:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         out[...] = np.frombuffer(image.tobytes(), np.uint8).reshape(out.shape)
     return grey
+
+
+def _check_format(image: Image.Image) -> None:
+    if image.format == "EPS":  # which PIL hands to another program, to carry it out
+        raise ValueError("EPS is a program and no image")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -106,4 +114,5 @@ def reason(path: Path, error: Exception) -> str:
         return "missing"
     if isinstance(error, UnidentifiedImageError):
         return "empty" if path.is_file() and path.stat().st_size == 0 else "not an image"
-    return " ".join(str(error).split())[:100] or type(error).__name__
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split())[:100] or type(error).__name__

@@ -53,7 +53,7 @@ class Config:
     resume_sweep: str | None = None
     run: str | None = MISSING
     images: str | None = MISSING
-    target_whitelist: list[str] = field(default_factory=list)
+    allowed_targets: list[str] = field(default_factory=list)
 
 
 def register() -> None:

@@ -110,8 +110,8 @@ def _with(cfg: DictConfig, **values: Any) -> DictConfig:
 
 def _chosen_before(job: Job, key: str) -> tuple[str, str] | None:
     """What another job of the sweep found for the same model; None without one."""
-    for other in runs.find(job.directory.parent):
-        found = (runs.read_facts(other, "summary.json") or {}).get("precision") or {}
-        if found.get("key") == key and other != job.directory:
-            return found["chosen"], found["because"]
+    for _, summary in runs.facts_of_others(job.directory, "summary.json"):
+        found = summary.get("precision")
+        if isinstance(found, dict) and found.get("key") == key and found.get("chosen") in (PLAIN, HALF):
+            return found["chosen"], str(found.get("because"))
     return None

@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
-from sconv import runs
+from sconv import checks, runs
 
 # What accuracies on a split are called in a table.
 SHORT = {"validation": "val acc", "test": "test acc"}
@@ -24,21 +25,21 @@ def outcome(directory: Path, console: Console) -> int:
     for label, (_, summary) in zip(labels, jobs, strict=True):
         accuracies = [runs.accuracy(summary, split) for split in shown]
         table.add_row(
-            label,
+            Text(checks.printable(label)),
             "killed" if runs.killed(summary) else summary["status"],
             *("" if accuracy is None else f"{accuracy:.4f}" for accuracy in accuracies),
             str(summary.get("steps", "")),
-            f"{summary.get('seconds', {}).get('total', 0):.1f}",
+            f"{summary.get('seconds', {}).get('total') or 0:.1f}",
         )
     console.print(table)
     for path, summary in jobs:
         if "error" in summary:
-            console.print(f"{path.name}: {summary['error']}", markup=False, soft_wrap=True)
-    where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
-    console.print(f"sweep  {where}", soft_wrap=True)
+            console.print(checks.printable(f"{path.name}: {summary['error']}"), markup=False, soft_wrap=True)
+    where = checks.printable(directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory)
+    console.print(f"sweep  {where}", markup=False, soft_wrap=True)
     ended = {summary["status"] for _, summary in jobs}
     if ended - {"finished", "diverged"}:
-        console.print(f"resume the same command with resume_sweep={where}", soft_wrap=True)
+        console.print(f"resume the same command with resume_sweep={where}", markup=False, soft_wrap=True)
     if ended <= {"finished"}:
         return runs.ExitCode.FINISHED
     return runs.ExitCode.DIVERGED if ended <= {"finished", "diverged"} else runs.ExitCode.FAILED
@@ -50,7 +51,7 @@ def summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:
     def summary(path: Path) -> dict[str, Any]:
         try:
             return runs.read_summary(path)
-        except (OSError, ValueError):
+        except runs.BrokenRun:
             return {"status": "broken"}
 
     return [(path, summary(path)) for path in runs.find(directory)]

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
-from sconv import checks, plots
+from sconv import checks, plots, runs
 from sconv.datasets import Dataset
 from sconv.runner.config import targets
 from sconv.runner.config.data import load_dataset
@@ -68,28 +70,25 @@ def _dataset(job: Job, directory: Path) -> Dataset:
     """
     if job.given & {"dataset", "dataset._target_"}:
         return load_dataset(job.cfg.dataset)
-    settings = _from_where_it_ran(trusted(_config(directory).dataset, job.cfg.target_whitelist), directory)
+    try:
+        record = runs.settings_of(directory)
+    except runs.BrokenRun as error:
+        raise checks.DataError(f"run: {directory}: {error}, expected the directory of a run") from error
+    own = record.settings.get("dataset")
+    if not isinstance(own, dict):
+        raise checks.DataError(f"run: {directory} tells of no dataset, expected dataset=... beside it")
+    settings = _from_where_it_ran(trusted(own, job.cfg.allowed_targets), Path(record.directory))
     for name in (name for name in job.given if name.startswith("dataset.")):
         OmegaConf.update(settings, name.removeprefix("dataset."), OmegaConf.select(job.cfg, name))
     return load_dataset(settings)
 
 
-def _from_where_it_ran(settings: DictConfig, directory: Path) -> DictConfig:
+def _from_where_it_ran(settings: DictConfig, there: Path) -> DictConfig:
     """The settings of a run's data with the files that they name relative to the folder the run was made in."""
-    path = directory / ".hydra" / "hydra.yaml"
-    there = Path(OmegaConf.select(OmegaConf.load(path), "hydra.runtime.cwd") or "") if path.is_file() else Path()
     for name, value in settings.items():
         if isinstance(value, str) and value and (there / value).exists():
             settings[name] = str(there / value)
     return settings
-
-
-def _config(directory: Path) -> DictConfig:
-    """The configuration the run was made with, its interpolations unresolved."""
-    path = directory / ".hydra" / "config.yaml"
-    if not path.is_file():
-        raise checks.DataError(f"run: {path} is missing, expected the directory of a run of the command line")
-    return DictConfig(OmegaConf.load(path))
 
 
 def _evaluated(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
@@ -120,11 +119,12 @@ def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, n
     (output / "evaluation.json").write_text(json.dumps({**outcome, **figures}, indent=2) + "\n")
     with open(output / "classes.csv", "w", newline="") as file:
         shares = ["" if np.isnan(share) else share for share in result.class_accuracy]
-        of_class = zip(names, result.confusion.sum(axis=1), shares, strict=True)
+        of_class = zip(map(runs.cell, names), result.confusion.sum(axis=1), shares, strict=True)
         csv.writer(file).writerows([("class", "examples", "accuracy"), *of_class])
     with open(output / "confusion.csv", "w", newline="") as file:
-        counts = ((name, *row) for name, row in zip(names, result.confusion, strict=True))
-        csv.writer(file).writerows([("true \\ predicted", *names), *counts])
+        cells = [runs.cell(name) for name in names]
+        counts = ((cell, *row) for cell, row in zip(cells, result.confusion, strict=True))
+        csv.writer(file).writerows([("true \\ predicted", *cells), *counts])
     title = f"{dataset.name}: accuracy {result.accuracy:.4f}"
     plots.save(plots.confusion(result.confusion, names, title), output / "confusion.png")
 
@@ -135,19 +135,21 @@ def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str], output: Pa
     if Measurement.get(console, console.options.update(width=1000), table).maximum > console.width:
         table = _table(result, names, whole=False)
     console.print(table)
-    console.print(f"accuracy       [bold]{result.accuracy:.4f}[/bold] of {result.confusion.sum():,} of {dataset.name}")
+    name = escape(checks.printable(dataset.name))
+    console.print(f"accuracy       [bold]{result.accuracy:.4f}[/bold] of {result.confusion.sum():,} of {name}")
     console.print(f"loss           {result.loss:.4f}")
     for name in ("confusion.png", "confusion.csv", "classes.csv"):
-        console.print(os.path.relpath(output / name), markup=False, soft_wrap=True)
+        console.print(checks.printable(os.path.relpath(output / name)), markup=False, soft_wrap=True)
 
 
 def _table(result: Evaluation, names: Sequence[str], whole: bool) -> Table:
     """The accuracy of each class and its row of the confusion matrix; or of the worst classes, and their errors."""
+    names = [checks.printable(name) for name in names]
     table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
     for heading in ("class", "examples", "accuracy"):
         table.add_column(heading, justify="left" if heading == "class" else "right", no_wrap=heading != "class")
     for column in names if whole else ("most often taken for",):
-        table.add_column(column, justify="right" if whole else "left")
+        table.add_column(Text(column), justify="right" if whole else "left")
     worst: list[int] = np.argsort(result.class_accuracy)[:SHOWN].tolist()
     order = range(len(names)) if whole else worst
     for true in order:
@@ -156,5 +158,5 @@ def _table(result: Evaluation, names: Sequence[str], whole: bool) -> Table:
         cells = [f"[bold green]{count}[/]" if place == true else f"{count or ''}" for place, count in enumerate(row)]
         mistaken = f"{names[int(others.argmax())]} ({others.max()})" if others.max() else ""
         told = "-" if np.isnan(share) else f"{share:.4f}"
-        table.add_row(names[true], str(row.sum()), told, *(cells if whole else (mistaken,)))
+        table.add_row(Text(names[true]), str(row.sum()), told, *(cells if whole else (Text(mistaken),)))
     return table

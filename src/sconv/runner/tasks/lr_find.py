@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import runs
+from sconv import checks, runs
 from sconv.datasets import Dataset
 from sconv.lr_finder.result import RangeTest
 from sconv.plots import figures
@@ -104,9 +104,8 @@ def _key(cfg: DictConfig, planned: Plan) -> str:
 def _found_before(job: Job, run: runs.RunWriter, planned: Plan) -> dict[str, Any] | None:
     """What the same test gave in another job of the sweep, with that job's name; None without one."""
     key = _key(job.cfg, planned)
-    for other in runs.find(job.directory.parent):
-        found = runs.read_facts(other, "lr_find.json")
-        if found and found["key"] == key and found["suggestion"] is not None and other != job.directory:
+    for other, found in runs.facts_of_others(job.directory, "lr_find.json"):
+        if found.get("key") == key and isinstance(found.get("suggestion"), float):
             told = {**found, "from": found.get("from", other.name)}
             run.facts("lr_find.json", told)
             return told
@@ -115,4 +114,5 @@ def _found_before(job: Job, run: runs.RunWriter, planned: Plan) -> dict[str, Any
 
 def say_where(run: runs.RunWriter, console: Console, name: str) -> None:
     """Tell where the picture is."""
-    console.print(f"{'picture':<14} {os.path.relpath(run.directory / name)}.png")
+    where = checks.printable(os.path.relpath(run.directory / name))
+    console.print(f"{'picture':<14} {where}.png", markup=False)

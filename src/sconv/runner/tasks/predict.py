@@ -12,8 +12,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
-from sconv import checks
+from sconv import checks, runs
 from sconv.datasets.building import image_decoding
 from sconv.runner.config import targets
 from sconv.runner.job import Job
@@ -39,7 +40,7 @@ def predict(job: Job) -> None:
     for paths, images in _batches(files, shape):
         outputs = model.predict(images, verbose=0)
         for path, row in zip(paths, probabilities(outputs, model.loss), strict=True):
-            rows.append((str(path), names[row.argmax()], f"{row.max():.6f}"))
+            rows.append((runs.cell(str(path)), runs.cell(names[row.argmax()]), f"{row.max():.6f}"))
     if not rows:
         raise checks.DataError(f"images: got {cfg.images!r}, expected an image or a folder with some: none can be read")
     output = job.directory / "predictions.csv"
@@ -88,8 +89,8 @@ def _tell(rows: Sequence[tuple[str, str, str]], output: Path) -> None:
     console = Console(highlight=False)
     table = Table("file", "class", "probability", box=None, pad_edge=False, header_style="bold")
     for path, name, probability in rows[:SHOWN]:
-        table.add_row(path, name, f"{float(probability):.4f}")
+        table.add_row(*(Text(checks.printable(cell)) for cell in (path, name, f"{float(probability):.4f}")))
     console.print(table)
     if len(rows) > SHOWN:
         console.print(f"... {len(rows) - SHOWN:,} more")
-    console.print(os.path.relpath(output), markup=False, soft_wrap=True)
+    console.print(checks.printable(os.path.relpath(output)), markup=False, soft_wrap=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import textwrap
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sconv import checks, runs
 from sconv.runner.config import targets
 from sconv.runner.config.trusted import matches
+from sconv.runner.tasks.keras_file import check_file, check_model
 
 # Keras is imported inside functions: what can be refused without TensorFlow is refused before it starts.
 
@@ -38,27 +38,27 @@ def load_model(cfg: DictConfig, directory: Path) -> Any:
     """The model of a run, compiled as it was trained; by Keras's own loader, in its safe mode.
 
     Layers of a user's own are known to Keras once their module is imported: that of the run's `model._target_` is,
-    where it matches one of the patterns of `target_whitelist`.
+    where it matches one of the patterns of `allowed_targets`.
     """
-    allowed = cfg.target_whitelist
+    allowed = cfg.allowed_targets
     path = directory / "model.keras"
-    if not zipfile.is_zipfile(path):
-        raise checks.DataError(f"run: {path} is broken: it is no whole .keras file")
+    check_file(path)
     import keras
 
     builder = _builder(directory)
     if builder and matches(builder, allowed):
         targets.function("model", builder)
     try:
-        model = keras.saving.load_model(path)
+        model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises many kinds
         first: BaseException = error
         while cause := first.__cause__ or first.__context__:
             first = cause
-        hint = f"; if it needs classes of {builder}, target_whitelist=[{builder}] allows them"
+        hint = f"; if it needs classes of {builder}, allowed_targets=[{builder}] allows them"
         hint = hint if builder and not matches(builder, allowed) else ""
         told = textwrap.shorten(str(first), 200, placeholder=" ...")
         raise checks.DataError(f"run: {path} cannot be loaded: {told}{hint}") from error
+    check_model(model, path)
     if cfg.accelerate:
         from sconv.training.acceleration import accelerate
 
@@ -70,8 +70,11 @@ def load_model(cfg: DictConfig, directory: Path) -> Any:
 
 def _builder(directory: Path) -> str | None:
     """The function that built a run's model, where it is told and none of ours."""
-    path = directory / ".hydra" / "config.yaml"
-    target = OmegaConf.select(OmegaConf.load(path), "model._target_") if path.is_file() else None
+    try:
+        model = runs.settings_of(directory).settings["model"]
+    except (runs.BrokenRun, KeyError):
+        return None
+    target = model["_target_"] if isinstance(model, dict) and "_target_" in model else None
     return target if isinstance(target, str) and not target.startswith("sconv.") else None
 
 
@@ -80,8 +83,8 @@ def class_names(directory: Path, model: Any, otherwise: Sequence[str] = ()) -> l
     outputs = max(2, int(model.output_shape[-1]))
     told = runs.read_facts(directory, "summary.json") or {}
     for names in (told.get("class_names"), otherwise):
-        if names and len(names) == outputs:
-            return list(names)
+        if isinstance(names, (list, tuple)) and len(names) == outputs:
+            return [str(name) for name in names]
     return [str(number) for number in range(outputs)]
 
 

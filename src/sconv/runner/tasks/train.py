@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from sconv import runs
+from sconv import checks, runs
 from sconv.lr_finder import smoothing
 from sconv.runner.config import targets
 from sconv.runner.devices import precision
@@ -142,7 +142,7 @@ def _report(run: runs.RunWriter, planned: Plan, in_sweep: bool) -> None:
             console.print(f"statistics     {summary['batch_statistics']}")
         training, total = summary["seconds"]["training"], summary["seconds"]["total"]
         console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
-        console.print(f"run            {os.path.relpath(run.directory)}")
+        console.print(f"run            {checks.printable(os.path.relpath(run.directory))}", markup=False)
         console.print("curves         tensorboard --logdir outputs")
     if not summary["learned"]:
         ends = "the training loss ends where it began, or at chance"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
 
 from sconv import runs
 from sconv.runner.config import leftovers
@@ -64,3 +66,8 @@ def claim(job: Job) -> None:
     texts = {f"{name}.yaml": OmegaConf.to_yaml(part) for name, part in parts.items()}
     setting = "hydra.sweep.subdir" if job.in_sweep else "hydra.run.dir"
     runs.claim(setting, job.directory, texts, resumed=bool(job.cfg.resume_sweep))
+    with contextlib.suppress(OmegaConfBaseException):  # what reads from nowhere is told of as the run begins
+        settings: Any = OmegaConf.to_container(job.cfg, resolve=True)
+        runs.write_settings(
+            job.directory, runs.Settings(settings, dict(job.choices), list(job.overrides), str(Path.cwd()))
+        )

@@ -6,7 +6,8 @@ steps.csv      one row an optimizer update
 train/ validation/ test/ and the directory itself: TensorBoard events
 model.keras    the trained model
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
-.hydra/        the configuration; with it a run claims its directory
+settings.json  the configuration as plain values, the options, the command line, and where it was given
+.hydra/        the configuration as Hydra writes it; with it a run claims its directory
 """
 
 from sconv.runs.claiming import DirectoryTakenError, check_free, claim
@@ -26,6 +27,7 @@ from sconv.runs.reading import (
     read_summary,
 )
 from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
+from sconv.runs.settings import Settings, read_settings, write_settings
 from sconv.runs.status import STATUSES, ExitCode
 from sconv.runs.writing import RunWriter
 
@@ -40,6 +42,7 @@ __all__ = [
     "ExitCode",
     "Run",
     "RunWriter",
+    "Settings",
     "accuracy",
     "alive",
     "begun",
@@ -53,10 +56,12 @@ __all__ = [
     "read",
     "read_facts",
     "read_schedule",
+    "read_settings",
     "read_steps",
     "read_summary",
     "result",
     "splits",
     "versions",
     "write_schedule",
+    "write_settings",
 ]

@@ -14,7 +14,7 @@ _SETTINGS = ".hydra"
 _OF_A_RUN = frozenset({"summary.json", "steps.csv", "model.keras"})
 # All that a try at a job may have left, besides its settings and its log.
 _LEFT = (
-    *("summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
+    *("settings.json", "summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
     *("lr_find.*", "range_grid.*", "schedule.*", "evaluation.json", "classes.csv", "confusion.*", "predictions.csv"),
     *(f"{part}events.out.tfevents.*" for part in ("", "train/", "validation/")),
 )

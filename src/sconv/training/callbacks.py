@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -116,12 +116,13 @@ class ScheduleCallback(keras.callbacks.Callback):
             "losses": self._trace.read(slice(0, self.attachment.position + 1)) if self._recorder else None,
         }
 
-    def restore(self, state: Mapping[str, Any], source: str) -> None:
+    def restore(self, state: Mapping[str, Any], source: str, allow: Collection[str] = ()) -> None:
         """Go on from a `state`, in a fit that has begun and whose optimizer counts as it did then.
 
-        Raises SettingError where it is the state of another schedule.
+        Raises SettingError where it is the state of another schedule, in more than is allowed.
         """
-        checks.same(self._settings(), state["settings"], source)
+        must = {name: value for name, value in self._settings().items() if name not in allow}
+        checks.same(must, state["settings"], source)
         self._first, self._batches = state["first"], state["batches"]
         self.attachment.begin_at(state["position"])
         self._own_rate = self.attachment.own_learning_rate

@@ -8,6 +8,7 @@ from typing import Any
 
 from sconv import checks
 from sconv.datasets.dataset import MOST_UPDATES
+from sconv.training.intervals import intervals
 
 Check = Callable[[str, Any], Any]
 
@@ -43,11 +44,16 @@ AT_THE_TOP: dict[str, Check] = {
     "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
     "precision": partial(checks.choice, allowed=PRECISIONS),
     "accelerate": checks.boolean,
+    "on_divergence": partial(checks.choice, allowed=("stop", "restart")),
     "steps_per_execution": lambda name, value: value == checks.AUTO or checks.integer(name, value, at_least=1),
     "weight_decay": _or_null(_not_negative),
     "l2": _or_null(_not_negative),
 }
 OF_DEVICES: dict[str, Check] = {"threads": _or_null(partial(checks.integer, at_least=1, at_most=4096))}
+OF_CHECKPOINTS: dict[str, Check] = {
+    "every": lambda name, value: intervals(name, value),
+    "keep": partial(checks.integer, at_least=1),
+}
 OF_RANGE_TESTS: dict[str, Check] = {"max_steps": partial(checks.integer, at_most=MOST_UPDATES)}
 
 

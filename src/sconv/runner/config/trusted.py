@@ -28,9 +28,14 @@ def trusted(node: DictConfig, allowed: Sequence[str] = ()) -> DictConfig:
     """
     patterns = [*OWN, *allowed]
     plain = OmegaConf.to_container(node, resolve=True)
+    check_targets(plain, patterns)
+    return OmegaConf.create(plain)  # type: ignore[return-value]  # of a mapping comes a DictConfig
+
+
+def check_targets(plain: Any, patterns: Sequence[str]) -> None:
+    """Raise SettingError for the first function named in plain settings that is none of the patterns'."""
     for target in _targets(plain):
         _check_target(target, patterns)
-    return OmegaConf.create(plain)  # type: ignore[return-value]  # of a mapping comes a DictConfig
 
 
 def _targets(value: Any) -> Iterator[Any]:

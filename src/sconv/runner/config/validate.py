@@ -27,6 +27,7 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
         _check_group(group, settings.get(group))
     limits.check(settings, limits.AT_THE_TOP)
     limits.check(settings["device"], limits.OF_DEVICES, "device.")
+    _check_checkpoints(settings["checkpoint"])
     limits.check(settings["lr_find"], limits.OF_RANGE_TESTS, "lr_find.")
     try:
         RangeTestSettings(**cfg.lr_find)
@@ -35,10 +36,21 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
     limits.check(settings["loss"], limits.OF_LOSSES, "loss.")
     limits.check(settings["optimizer"], limits.OF_OPTIMIZERS, "optimizer.")
     rate = settings["optimizer"].get("learning_rate", _DRIVEN)
-    if rate != _DRIVEN:
+    if rate not in (_DRIVEN, cfg.lr_max):
         raise checks.SettingError(
             f"optimizer.learning_rate: got {checks.shown(rate)}, which the schedule overrides, expected lr_max=..."
         )
+
+
+def _check_checkpoints(settings: Any) -> None:
+    """Refuse what says not how often, and what nobody reads."""
+    if settings is None:
+        return
+    if not isinstance(settings, dict):
+        raise checks.SettingTypeError(f"checkpoint: got {checks.shown(settings)}, expected null or checkpoint.every=...")
+    for name in settings:
+        checks.choice("checkpoint", name, limits.OF_CHECKPOINTS)
+    limits.check(settings, limits.OF_CHECKPOINTS, "checkpoint.")
 
 
 def _check_group(group: str, settings: Any) -> None:

@@ -10,12 +10,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv.runner.sweeps.outcome import summaries
 
+# What has no part in what a job computes.
+NOT_OF_THE_JOB = ("resume_sweep", "resume", "resume_allow", "checkpoint")
+
 
 def fingerprint(cfg: DictConfig) -> str:
     """What recognises a job when its sweep is taken up again: a hash of its resolved configuration."""
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
-    values.pop("resume_sweep")
+    for name in NOT_OF_THE_JOB:
+        values.pop(name)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

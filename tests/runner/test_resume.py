@@ -1,0 +1,122 @@
+"""A run that goes on from a checkpoint leaves the same directory as one that was never stopped: tolerance zero."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sconv import checks, runs
+from sconv.datasets import synthetic
+from sconv.datasets.dataset import Stream
+from sconv.runner.tasks.train import train as train_task
+from sconv.training import checkpoint_file, keras_internals
+
+# Each trains, or starts a process of its own.
+pytestmark = pytest.mark.slow
+
+HERE = "test_resume"
+SMALL = (
+    *("dataset=synthetic", "dataset.shape=[6,6,1]", "dataset.classes=4", "dataset.train_size=38"),
+    *("dataset.test_size=20", "epochs=2", "batch_size=8", "lr_max=0.1"),
+    *("checkpoint.every=[1step,1epoch]", "checkpoint.keep=99"),
+)
+BATCHES = 5
+MLP = ("model=mlp", "model.hidden=[8]", "model.dropout=0.3", "augment=standard", "augment.padding=1")
+KINDS = {
+    "dropout, augmentation, validation": (*MLP, "dataset.validation=0.2", "dataset.train_size=48"),
+    "half precision, executions of 2": (*MLP, "precision=mixed_float16", "steps_per_execution=2"),
+    "averaged weights": (*MLP, "optimizer.use_ema=true", "optimizer.ema_momentum=0.8"),
+    "accumulation": (*MLP, "optimizer=adam", "+optimizer.gradient_accumulation_steps=2"),
+    "normalisation, found lr_max": (f"model._target_={HERE}.normalised", "lr_max=auto", "lr_find.max_steps=60"),
+    "streamed": (*MLP, f"dataset._target_={HERE}.streamed"),
+}
+
+
+def normalised(input_shape, classes, **settings):
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    layers += [keras.layers.Flatten(), keras.layers.Dropout(0.2), keras.layers.Dense(classes, "softmax")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def streamed(**settings):
+    split = synthetic.load([6, 6, 1], classes=4, train_size=38, test_size=20)
+    images, labels = split.train.images, split.train.labels
+    examples = lambda: tf.data.Dataset.from_tensor_slices((images, labels))  # noqa: E731
+    stream = Stream(examples, lambda raw: raw, len(labels), images.shape[1:], lambda: labels, shuffle_buffer=10)
+    return dataclasses.replace(split, train=stream)
+
+
+class Left:
+    """All that a run leaves that is no time."""
+
+    def __init__(self, directory):
+        with open(directory / "epochs.csv", newline="") as file:
+            self.epochs = [{**row, "seconds": ""} for row in csv.DictReader(file)]
+        self.steps = (directory / "steps.csv").read_bytes()
+        model = keras.saving.load_model(directory / "model.keras")
+        self.weights = [value.tobytes() for value in model.get_weights()]
+        self.slots = [variable.numpy().tobytes() for variable in model.optimizer.variables]
+        self.curves = {}
+        for name in (name for name in ("train", "validation", "test") if (directory / name).is_dir()):
+            events = EventAccumulator(str(directory / name), size_guidance={"scalars": 0}).Reload()
+            for tag in events.Tags()["scalars"]:
+                self.curves[name, tag] = [(event.step, event.value) for event in events.Scalars(tag)]
+        summary = runs.read_summary(directory)
+        told = ("status", "steps", "final", "best", "test", "learned", "schedule", "precision", "accelerated", "seed")
+        self.summary = {name: summary.get(name) for name in told}
+
+    def check_equals(self, other):
+        for name in vars(self):
+            assert getattr(self, name) == getattr(other, name), name
+
+
+@pytest.fixture(scope="module")
+def whole(job, tmp_path_factory):
+    """whole(*overrides): the directory of an undisturbed run with a checkpoint of each step."""
+
+    def run(*overrides):
+        directory = tmp_path_factory.mktemp("whole")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(checkpoint_file, "prune", lambda *_, **__: None)
+            train_task(job(*SMALL, *overrides, directory=directory))
+        return directory
+
+    return run
+
+
+def resumed(job, directory, place, overrides, folder):
+    """What a run leaves that was killed at the end, of whose checkpoints one alone is left."""
+    into = folder / f"{place.file_name}"
+    shutil.copytree(directory, into)
+    for position, path in checkpoint_file.listed(into / "checkpoints"):
+        if position != place:
+            path.unlink()
+    (into / "model.keras").unlink()
+    (into / "lr_find.json").unlink(missing_ok=True)  # what was found is not looked for again
+    summary = json.loads((into / "summary.json").read_text())
+    (into / "summary.json").write_text(json.dumps({**summary, "status": "running"}))
+    train_task(dataclasses.replace(job(*SMALL, *overrides, directory=into), resumed=True))
+    return into
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumed_it_is_the_same_run(job, whole, tmp_path, kind):
+    directory = whole(*KINDS[kind])
+    positions = [position for position, _ in checkpoint_file.listed(directory / "checkpoints")]
+    assert positions[-1] == (2, 0)
+    places = positions if kind == next(iter(KINDS)) else [one for one in positions if one in ((1, 4), (2, 0))]
+    assert len(places) == (10 if places is positions else 2)
+    for place in places:
+        into = resumed(job, directory, place, KINDS[kind], tmp_path)
+        Left(into).check_equals(Left(directory))
+        assert not (into / "lr_find.json").exists()
+        (told,) = runs.read_summary(into)["resumed"]
+        assert told["changed"] == {}

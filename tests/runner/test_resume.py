@@ -13,11 +13,12 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sconv import checks, runs
+from sconv import runs, schedules
 from sconv.datasets import synthetic
 from sconv.datasets.dataset import Stream
 from sconv.runner.tasks.train import train as train_task
-from sconv.training import checkpoint_file, keras_internals
+from sconv.training import checkpoint_file
+from sconv.training.recording import Diverged
 
 # Each trains, or starts a process of its own.
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ KINDS = {
     "averaged weights": (*MLP, "optimizer.use_ema=true", "optimizer.ema_momentum=0.8"),
     "accumulation": (*MLP, "optimizer=adam", "+optimizer.gradient_accumulation_steps=2"),
     "normalisation, found lr_max": (f"model._target_={HERE}.normalised", "lr_max=auto", "lr_find.max_steps=60"),
-    "streamed": (*MLP, f"dataset._target_={HERE}.streamed"),
+    "streamed": (*MLP, f"dataset._target_={HERE}.streamed", "dataset.classes=null", "dataset.train_size=null"),
 }
 
 
@@ -44,6 +45,18 @@ def normalised(input_shape, classes, **settings):
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
     layers += [keras.layers.Flatten(), keras.layers.Dropout(0.2), keras.layers.Dense(classes, "softmax")]
     return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+@keras.saving.register_keras_serializable()
+class Square(keras.layers.Layer):
+    def call(self, inputs):
+        return keras.ops.square(inputs)
+
+
+def explosive(input_shape, classes, **settings):
+    """Logits of the fourth power: too high a learning rate takes them beyond all numbers in some steps."""
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(8), Square(), Square()]
+    return keras.Sequential([keras.Input(input_shape), *layers, keras.layers.Dense(classes)])
 
 
 def streamed(**settings):
@@ -120,3 +133,34 @@ def test_resumed_it_is_the_same_run(job, whole, tmp_path, kind):
         assert not (into / "lr_find.json").exists()
         (told,) = runs.read_summary(into)["resumed"]
         assert told["changed"] == {}
+
+
+# --- Divergence ----------------------------------------------------------------------------------------------------
+
+EXPLOSIVE = (f"model._target_={HERE}.explosive", "loss.from_logits=true", "on_divergence=restart", "epochs=4")
+
+
+def test_restarted_with_half_the_learning_rate(job, tmp_path):
+    """From a good checkpoint, with nothing told twice; killed later, it goes on as it was."""
+    directory, small = tmp_path / "whole", (*EXPLOSIVE, "lr_max=0.2", "checkpoint.every=1epoch", "checkpoint.keep=2")
+    train_task(job(*SMALL, *small, directory=directory))
+    left, summary = Left(directory), runs.read_summary(directory)
+    places = [tuple(one["from"]) for one in summary["restarts"]]
+    assert len(places) > 1
+    assert (summary["status"], "diverged" in summary) == ("finished", False)
+    table, planned = runs.read_steps(directory), schedules.onecycle_fastai(0.2).sample(4 * BATCHES)[0]
+    assert table["step"].tolist() == list(range(4 * BATCHES))
+    shares = table["learning_rate"] / planned
+    kept = BATCHES * places[-1][0]
+    np.testing.assert_allclose(shares[kept:], 0.5 ** len(places), rtol=1e-6)
+    assert shares[0] == pytest.approx(1 if kept else shares[-1])
+    assert [step for step, _ in left.curves["train", "loss"]] == list(range(4 * BATCHES))
+    ((last, _),) = checkpoint_file.listed(directory / "checkpoints")
+    Left(resumed(job, directory, last, small, tmp_path)).check_equals(left)
+
+
+def test_it_is_not_restarted_for_ever(job, tmp_path):
+    with pytest.raises(Diverged):
+        train_task(job(*SMALL, *EXPLOSIVE, "lr_max=1e9", "checkpoint.every=[]", directory=tmp_path))
+    summary = runs.read_summary(tmp_path)
+    assert (summary["status"], len(summary["restarts"])) == ("diverged", 8)

@@ -24,6 +24,7 @@ from sconv.training import checkpoint_file
 log = logging.getLogger(__name__)
 
 _MOST_RESTARTS = 8  # with 1/256 of the learning rate it is not the learning rate
+_SOON = 0.05  # of all steps
 _LOOKED_AT = 2**26  # bytes of the data that tell them from others
 
 
@@ -48,8 +49,8 @@ def note_differences(before: Mapping[str, Any], device: Mapping[str, Any]) -> No
             log.warning("resume: %s was %s and is %s: the numbers may be others", name, theirs[name], value)
 
 
-def note_resumed(run: runs.RunWriter, planned: Plan, found: tuple[Any, Mapping[str, Any]], epochs: int) -> None:
-    """Put into the summary, and say, from which step the run goes on, and under what if not as it was planned."""
+def note_resumed(run: runs.RunWriter, planned: Plan, found: tuple[Any, Mapping[str, Any]], epochs: int) -> bool:
+    """Put into the summary, and say, from which step the run goes on; returns whether not as it was planned."""
     path, state = found
     step = (state["schedule"] or {}).get("position", 0)
     before = (run.summary.get("schedule") or {}).get("steps", planned.steps)
@@ -60,6 +61,7 @@ def note_resumed(run: runs.RunWriter, planned: Plan, found: tuple[Any, Mapping[s
     run.record(resumed=resumed)
     (run.directory / "model.keras").unlink(missing_ok=True)  # of where it was interrupted
     Console(highlight=False, soft_wrap=True).print(f"{'going on':<14} at step {step:,} of {planned.steps:,} ({path.name})")
+    return bool(changed)
 
 
 def as_restarted(planned: Plan, summary: Mapping[str, Any]) -> Plan:
@@ -69,18 +71,19 @@ def as_restarted(planned: Plan, summary: Mapping[str, Any]) -> Plan:
     return dataclasses.replace(planned, schedule=planned.schedule.scaled(share), lr_max=planned.lr_max * share)
 
 
-def restart(job: Job, run: runs.RunWriter, error: Any, start: Mapping[str, Any] | None) -> None:
+def restart(job: Job, run: runs.RunWriter, steps: int, error: Any, start: Mapping[str, Any] | None) -> None:
     """Prepare another try from the last good checkpoint, or from the `start`; raise the error where none is asked for.
 
-    A checkpoint that a try has begun at already is no good one.
+    One that a try began at which soon diverged again is no good one, and neither is any after it.
     """
     before = run.summary.get("restarts") or []
     if job.cfg.on_divergence != "restart" or len(before) == _MOST_RESTARTS:
         raise error
     folder = run.directory / resuming.FOLDER
     kept = checkpoint_file.listed(folder)
-    if before and kept and list(kept[-1][0]) == before[-1]["from"]:
-        kept.pop()[1].unlink()
+    if before and error.step <= before[-1]["diverged_at"] + steps * _SOON:
+        while kept and list(kept[-1][0]) >= before[-1]["from"]:
+            kept.pop()[1].unlink()
     if not kept:
         if start is None:
             raise error

@@ -79,7 +79,7 @@ def _fit(job: Job, run: runs.RunWriter, planned: Plan) -> None:
         try:
             return _fit_once(job.cfg, run, going_on.as_restarted(planned, run.summary))
         except Diverged as error:
-            going_on.restart(job, run, error, start)
+            going_on.restart(job, run, planned.steps, error, start)
 
 
 @keras_internals.forgetting_gradients()
@@ -97,8 +97,8 @@ def _fit_once(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
     keeper = going_on.keeper(cfg, run, dataset, stream)
     if run.resumed and keeper is not None and (found := keeper.find()):
-        going_on.note_resumed(run, planned, found, cfg.epochs)
-        run.record(schedule=_resolved(planned.schedule, planned.steps))
+        if going_on.note_resumed(run, planned, found, cfg.epochs):
+            run.record(schedule=_resolved(planned.schedule, planned.steps))
     try:
         with stops.on_request() as request:
             observers = TrainingObservers(run, planned, model, stream, keeper, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -16,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sconv import runs, schedules
 from sconv.datasets import synthetic
 from sconv.datasets.dataset import Stream
+from sconv.runner.tasks import giving_up, going_on
 from sconv.runner.tasks.train import train as train_task
 from sconv.training import checkpoint_file
 from sconv.training.recording import Diverged
@@ -57,6 +59,18 @@ def explosive(input_shape, classes, **settings):
     """Logits of the fourth power: too high a learning rate takes them beyond all numbers in some steps."""
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(8), Square(), Square()]
     return keras.Sequential([keras.Input(input_shape), *layers, keras.layers.Dense(classes)])
+
+
+@keras.saving.register_keras_serializable()
+class Sure(keras.layers.Layer):
+    def call(self, inputs):
+        return keras.ops.clip(keras.ops.softmax(inputs), 1e-7, 1 - 1e-7)
+
+
+def stuck(input_shape, classes, **settings):
+    """Probabilities without a gradient where they are 0 or 1: at a high learning rate they soon are, and stay."""
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(classes), Sure()]
+    return keras.Sequential([keras.Input(input_shape), *layers])
 
 
 def streamed(**settings):
@@ -164,3 +178,22 @@ def test_it_is_not_restarted_for_ever(job, tmp_path):
         train_task(job(*SMALL, *EXPLOSIVE, "lr_max=1e9", "checkpoint.every=[]", directory=tmp_path))
     summary = runs.read_summary(tmp_path)
     assert (summary["status"], len(summary["restarts"])) == ("diverged", 8)
+
+
+def test_what_is_lost_is_given_up(job, tmp_path):
+    """Its loss is a number to the end: the status tells, and the next try begins anew."""
+    lost = (f"model._target_={HERE}.stuck", "dataset.train_size=160", "dataset.noise=2", "epochs=20", "lr_max=5")
+    lost = (*SMALL, *lost, "schedule.div_factor=1e5", "checkpoint.every=1epoch")
+    said = r"^the loss has been above its start for 100 steps at step \d+ \(.*\); lower lr_max"
+    with pytest.raises(giving_up.Lost, match=said):
+        train_task(job(*lost, directory=tmp_path / "stop"))
+    summary = runs.read_summary(tmp_path / "stop")
+    assert summary["status"] == "diverged"
+    assert 120 + 100 < summary["steps"] < 400
+    with contextlib.suppress(giving_up.Lost), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(going_on, "_MOST_RESTARTS", 1)
+        train_task(job(*lost, "on_divergence=restart", directory=tmp_path / "again"))
+    (told,) = runs.read_summary(tmp_path / "again")["restarts"]
+    assert (told["diverged_at"], told["from"]) == (summary["diverged"]["step"], [0, 0])
+    table, planned = runs.read_steps(tmp_path / "again"), schedules.onecycle_fastai(2.5, div_factor=1e5).sample(400)[0]
+    np.testing.assert_allclose(table["learning_rate"], planned[: len(table["step"])], rtol=1e-6)

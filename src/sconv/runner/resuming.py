@@ -52,11 +52,11 @@ def taken_up(job: Job) -> Job | None:
     record, summary = runs.read_settings(directory), _summary(directory)
     if (record.settings.get("task") or {}).get("_target_") != _TASK:
         raise checks.SettingError(f"resume: got {checks.shown(asked.resume)}, expected a run of task=train")
-    check_targets(record.settings, (*_OURS, *_OF_KERAS, *asked.target_whitelist))
     changed = {name: asked[name] for name in _CHANGES if name in job.given and asked[name] != record.settings[name]}
     if summary.get("status") == "finished" and not changed:
         return None
     _check_changes(changed, record, asked)
+    check_targets(record.settings, (*_OURS, *_OF_KERAS, *asked.target_whitelist))
     cfg = _configuration(record, {**changed, "resume": asked.resume, "resume_allow": list(asked.resume_allow)})
     taken = dataclasses.replace(job, cfg=cfg, choices=record.choices, overrides=())
     if not has_checkpoint(directory):

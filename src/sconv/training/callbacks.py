@@ -102,6 +102,11 @@ class ScheduleCallback(keras.callbacks.Callback):
         self.moms = None if self.attachment.momenta is None else self.attachment.momenta[rows]
         self.attachment.remove()
 
+    @property
+    def losses_so_far(self) -> Any:
+        """The losses of all updates up to now, in a fit that records them."""
+        return self._trace.read(slice(0, self.attachment.position))
+
     def state(self) -> dict[str, Any]:
         """How far the schedule is, and every loss that was recorded, as plain values; what is recorded is written."""
         self._recount()
@@ -117,10 +122,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         }
 
     def restore(self, state: Mapping[str, Any], source: str, allow: Collection[str] = ()) -> None:
-        """Go on from a `state`, in a fit that has begun and whose optimizer counts as it did then.
-
-        Raises SettingError where it is the state of another schedule, in more than is allowed.
-        """
+        """Go on from a `state`, in a fit that has begun and counts as it did then; SettingError says what is another."""
         must = {name: value for name, value in self._settings().items() if name not in allow}
         checks.same(must, state["settings"], source)
         self._first, self._batches = state["first"], state["batches"]

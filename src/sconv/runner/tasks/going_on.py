@@ -76,13 +76,16 @@ def restart(job: Job, run: runs.RunWriter, steps: int, error: Any, start: Mappin
 
     One that a try began at which soon diverged again is no good one, and neither is any after it.
     """
+    from sconv.runner.tasks.giving_up import Lost
+
     before = run.summary.get("restarts") or []
     if job.cfg.on_divergence != "restart" or len(before) == _MOST_RESTARTS:
         raise error
     folder = run.directory / resuming.FOLDER
     kept = checkpoint_file.listed(folder)
-    if before and error.step <= before[-1]["diverged_at"] + steps * _SOON:
-        while kept and list(kept[-1][0]) >= before[-1]["from"]:
+    lost = isinstance(error, Lost)  # and has been for longer than there are checkpoints
+    if lost or (before and error.step <= before[-1]["diverged_at"] + steps * _SOON):
+        while kept and (lost or list(kept[-1][0]) >= before[-1]["from"]):
             kept.pop()[1].unlink()
     if not kept:
         if start is None:

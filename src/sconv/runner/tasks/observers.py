@@ -13,6 +13,7 @@ from sconv import runs
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.runner.plan import Plan
 from sconv.runner.stops import Request
+from sconv.runner.tasks.giving_up import GiveUp
 from sconv.runner.tasks.progress_bar import ProgressBar
 from sconv.training.attach import inner
 from sconv.training.callbacks import ScheduleCallback
@@ -57,7 +58,7 @@ class TrainingObservers:
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
         watching = [follow_epochs(stream), epochs, self.driver, self._timer, self._bar, *averaged]
         # The first, so that at the end of a fit it comes before the schedule is off and the weights are averaged.
-        self.callbacks = [*([keeper] if keeper else []), *watching, StopOnRequest(request, keeper)]
+        self.callbacks = [*([keeper] if keeper else []), *watching, GiveUp(self.driver), StopOnRequest(request, keeper)]
         if keeper is not None:
             keeper.parts.update(run=run, epochs=self, timer=self._timer)
 

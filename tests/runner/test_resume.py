@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import errno
 import json
+import os
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import faults
 from sconv import runs, schedules
 from sconv.datasets import synthetic
 from sconv.datasets.dataset import Stream
@@ -197,3 +201,44 @@ def test_what_is_lost_is_given_up(job, tmp_path):
     assert (told["diverged_at"], told["from"]) == (summary["diverged"]["step"], [0, 0])
     table, planned = runs.read_steps(tmp_path / "again"), schedules.onecycle_fastai(2.5, div_factor=1e5).sample(400)[0]
     np.testing.assert_allclose(table["learning_rate"], planned[: len(table["step"])], rtol=1e-6)
+
+
+# --- Killed, and out of room ---------------------------------------------------------------------------------------
+
+
+def test_killed_at_random_moments():
+    faults.main(kills=5, seed=1, epochs=6)
+
+
+@pytest.mark.parametrize("trouble", ["the disk is full", "the folder is gone"])
+def test_without_room_it_ends_whole_and_goes_on_with_it(job, tmp_path, trouble, monkeypatch):
+    overrides = (*SMALL, *MLP, "checkpoint.keep=2", "checkpoint.every=2steps")
+    train_task(job(*overrides, directory=tmp_path / "whole"))
+    directory, steps, write = tmp_path / "run", runs.RunWriter.steps, Path.write_bytes
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def watched(self, first, *columns):
+        if first < BATCHES + 3:
+            steps(self, first, *columns)
+        elif trouble == "the disk is full":
+            monkeypatch.setattr(Path, "write_bytes", lambda path, content: (write(path, content[:9]), full()))
+            full()
+        else:
+            directory.rename(tmp_path / "elsewhere")
+            steps(self, first, *columns)
+
+    monkeypatch.setattr(runs.RunWriter, "steps", watched)
+    with pytest.raises(OSError, match="No space left|No such file"):
+        train_task(job(*overrides, directory=directory))
+    monkeypatch.undo()
+    if trouble == "the disk is full":
+        assert runs.read_summary(directory)["status"] == "failed"
+    else:
+        assert not directory.exists()
+        (tmp_path / "elsewhere").rename(directory)
+    assert not [path for path in directory.rglob(".*") if path.name != ".hydra"]
+    train_task(dataclasses.replace(job(*overrides, directory=directory), resumed=True))
+    assert 0 < runs.read_summary(directory)["resumed"][0]["step"] < 2 * BATCHES
+    Left(directory).check_equals(Left(tmp_path / "whole"))

@@ -27,27 +27,33 @@ TINY = "dataset=synthetic dataset.shape=[6,6,1] dataset.train_size=80 dataset.te
 ALONE = "expected nothing: a run goes on as it began"
 
 
-@pytest.fixture(scope="module")
-def held(tmp_path_factory, environment):
-    """A folder with a run that was interrupted, one that finished, one that tested, and one that leads elsewhere."""
-    folder = tmp_path_factory.mktemp("held")
-    interrupt = """
+# SIGTERM in the second epoch of the run of that number.
+INTERRUPT = """
 import signal, os, keras
 from sconv.runner.tasks import progress_bar
+runs = []
 def press(self, batch, logs=None):
-    if self._epoch == 1 and batch == 2:
+    if self not in runs:
+        runs.append(self)
+    if len(runs) - 1 == {run} and self._epoch == 1 and batch == 2:
         os.kill(os.getpid(), signal.SIGTERM)
 before = progress_bar.ProgressBar.on_train_batch_end
 progress_bar.ProgressBar.on_train_batch_end = press
 """
-    back = "progress_bar.ProgressBar.on_train_batch_end = before"
+BACK = "progress_bar.ProgressBar.on_train_batch_end = before"
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory, environment):
+    """A folder with a run that was interrupted, one that finished, one that tested, and one that leads elsewhere."""
+    folder = tmp_path_factory.mktemp("held")
     cut = f"{TINY} epochs=2 hydra.run.dir=cut steps_per_execution=1"
     steps = [
         *({"arguments": shlex.split(f"{TINY} epochs=2 hydra.run.dir={name}")} for name in ("whole", "owned")),
         {"arguments": shlex.split(f"task=show {TINY} epochs=2 hydra.run.dir=shown")},
-        {"python": interrupt},
+        {"python": INTERRUPT.format(run=0)},
         {"arguments": shlex.split(cut)},
-        {"python": back},
+        {"python": BACK},
     ]
     results = carry_out([{"folder": str(folder), **step} for step in steps], environment)
     assert [result["code"] for result in results] == [0, 0, 0, 0, 143, 0], results
@@ -174,3 +180,17 @@ def test_a_signal_that_somebody_else_handles_is_theirs():
             os.kill(os.getpid(), signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, theirs)
+
+
+def test_the_jobs_of_a_sweep_go_on_from_their_checkpoints(environment, tmp_path):
+    sweep = f"-m hydra.sweep.dir=runs {TINY} epochs=2 steps_per_execution=1 seed=0,1"
+    again = f"{sweep} resume_sweep=runs"
+    steps = [{"python": INTERRUPT.format(run=1)}, *({"arguments": shlex.split(one)} for one in (sweep,)), {"python": BACK}]
+    steps += [{"arguments": shlex.split(again)}]
+    _, cut, _, done = carry_out([{"folder": str(tmp_path), **step} for step in steps], environment)
+    assert (cut["code"], sorted(cut["statuses"])) == (143, ["finished", "interrupted"])
+    assert (done["code"], done["statuses"]) == (0, ["finished", "finished"]), done
+    first, second = (runs.read_summary(path) for path in runs.find(tmp_path / "runs"))
+    assert "resumed" not in first
+    assert [each["step"] for each in second["resumed"]] == [13]
+    assert runs.read_steps(runs.find(tmp_path / "runs")[1])["step"].tolist() == list(range(20))

@@ -59,6 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.keep = checks.integer("keep", keep, at_least=1)
         self.stream, self.settings, self.parts = stream, dict(settings or {}), dict(parts or {})
         self.allow = frozenset(checks.choice("allow", each, fit_state.ALLOWED) for each in allow)
+        self.seconds = 0.0  # that writing took
         self._found: tuple[Path, dict[str, Any]] | None = None
 
     def find(self) -> tuple[Path, dict[str, Any]] | None:
@@ -139,6 +140,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._write(self._ended["schedule"])
 
     def _write(self, schedule: Any) -> None:
+        began = time.perf_counter()
         state = {
             "finished": self._finished,
             "position": self._position,
@@ -150,6 +152,7 @@ class Checkpoint(keras.callbacks.Callback):
         checkpoint_file.save(self.directory / self._position.file_name, state)
         checkpoint_file.prune(self.directory, self._position, self.keep, self._best["file"])
         self._since, self._saved_at = 0, time.monotonic()
+        self.seconds += time.perf_counter() - began
 
     def _due(self, epochs: int | None = None) -> bool:
         seconds = time.monotonic() - self._saved_at

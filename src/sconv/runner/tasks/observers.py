@@ -48,7 +48,7 @@ class TrainingObservers:
         keeper: Checkpoint | None,
         request: Request,
     ):
-        self._run, self._steps, self._model = run, planned.steps, model
+        self._run, self._steps, self._model, self._keeper = run, planned.steps, model, keeper
         self._monitored = runs.monitored(planned.dataset.validation)
         self._epochs = list[dict[str, float]]()
         self.driver = ScheduleCallback(planned.schedule, planned.steps, run.steps)
@@ -63,12 +63,14 @@ class TrainingObservers:
             keeper.parts.update(run=run, epochs=self, timer=self._timer)
 
     def state(self) -> dict[str, Any]:
-        """The epochs so far."""
-        return {"epochs": self._epochs}
+        """The epochs so far, and what their checkpoints took."""
+        return {"epochs": self._epochs, "writing": self._keeper.seconds if self._keeper else 0.0}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on after these epochs."""
         self._epochs = list(state["epochs"])
+        if self._keeper is not None:
+            self._keeper.seconds = max(self._keeper.seconds, state["writing"])
 
     def _epoch_ended(self, epoch: int, logs: dict[str, float]) -> None:
         self._epochs.append({"epoch": epoch + 1, **logs})
@@ -91,6 +93,8 @@ class TrainingObservers:
         self._bar.stop()
         timer = self._timer
         seconds = {"training": timer.training, "evaluation": timer.evaluation, "compile": timer.compiling}
+        if self._keeper is not None:
+            seconds["checkpoints"] = self._keeper.seconds
         rounded = {name: round(value, 3) for name, value in seconds.items()}
         self._run.record(steps=self._updates, seconds=rounded, **_outcome(self._epochs, self._monitored))
         self._run.hparams_end(succeeded=self._updates == self._steps)

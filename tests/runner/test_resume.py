@@ -230,7 +230,7 @@ def test_without_room_it_ends_whole_and_goes_on_with_it(job, tmp_path, trouble, 
             steps(self, first, *columns)
 
     monkeypatch.setattr(runs.RunWriter, "steps", watched)
-    with pytest.raises(OSError, match="No space left|No such file"):
+    with pytest.raises(OSError, match=r"No space left|No such file"):
         train_task(job(*overrides, directory=directory))
     monkeypatch.undo()
     if trouble == "the disk is full":

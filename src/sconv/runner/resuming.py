@@ -101,8 +101,8 @@ def _check_changes(changed: Mapping[str, Any], record: runs.Settings, asked: Dic
     for name in changed:
         if name not in asked.resume_allow:
             raise checks.SettingError(
-                f"{name}: got {changed[name]}, but the run was planned for {record.settings[name]}, and the schedule of "
-                f"another length is another one from its first step; resume_allow=[{name}] goes on under it all the same"
+                f"{name}: got {changed[name]}, but the run was planned for {record.settings[name]}, and a schedule of "
+                f"another length is another one from its first step; resume_allow=[{name}] goes on all the same"
             )
 
 

@@ -122,7 +122,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         }
 
     def restore(self, state: Mapping[str, Any], source: str, allow: Collection[str] = ()) -> None:
-        """Go on from a `state`, in a fit that has begun and counts as it did then; SettingError says what is another."""
+        """Go on from a `state`, in a fit that has begun and counts as it did then; SettingError says what is not."""
         must = {name: value for name, value in self._settings().items() if name not in allow}
         checks.same(must, state["settings"], source)
         self._first, self._batches = state["first"], state["batches"]

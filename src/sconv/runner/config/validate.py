@@ -47,7 +47,9 @@ def _check_checkpoints(settings: Any) -> None:
     if settings is None:
         return
     if not isinstance(settings, dict):
-        raise checks.SettingTypeError(f"checkpoint: got {checks.shown(settings)}, expected null or checkpoint.every=...")
+        raise checks.SettingTypeError(
+            f"checkpoint: got {checks.shown(settings)}, expected null or checkpoint.every=..."
+        )
     for name in settings:
         checks.choice("checkpoint", name, limits.OF_CHECKPOINTS)
     limits.check(settings, limits.OF_CHECKPOINTS, "checkpoint.")

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv.runner.sweeps.outcome import summaries
 
-# What has no part in what a job computes.
-NOT_OF_THE_JOB = ("resume_sweep", "resume", "resume_allow", "checkpoint")
+# What has no part in what a job computes, or only where it fails.
+NOT_OF_THE_JOB = ("resume_sweep", "resume", "resume_allow", "checkpoint", "on_divergence")
 
 
 def fingerprint(cfg: DictConfig) -> str:

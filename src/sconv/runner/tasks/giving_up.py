@@ -29,7 +29,7 @@ class Lost(Diverged):
 
 
 class GiveUp(keras.callbacks.Callback):
-    """Ends a fit with `Lost` at the end of an epoch; the schedule is past its peak by then, so that worse is to come."""
+    """Ends a fit with `Lost` at the end of an epoch; the schedule is past its peak by then, so no more is to come."""
 
     def __init__(self, driver: ScheduleCallback):
         super().__init__()

@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import checks, runs
+from sconv import runs
 from sconv.datasets import Dataset
 from sconv.runner import resuming
 from sconv.runner.job import Job
@@ -60,7 +60,9 @@ def note_resumed(run: runs.RunWriter, planned: Plan, found: tuple[Any, Mapping[s
     resumed = [*run.summary.get("resumed", []), {"step": step, "at": runs.now(), "changed": changed}]
     run.record(resumed=resumed)
     (run.directory / "model.keras").unlink(missing_ok=True)  # of where it was interrupted
-    Console(highlight=False, soft_wrap=True).print(f"{'going on':<14} at step {step:,} of {planned.steps:,} ({path.name})")
+    Console(highlight=False, soft_wrap=True).print(
+        f"{'going on':<14} at step {step:,} of {planned.steps:,} ({path.name})"
+    )
     return bool(changed)
 
 
@@ -111,5 +113,5 @@ def _looks(dataset: Dataset) -> str:
     if images is None or labels is None:
         return f"{len(train)} streamed"
     every = max(1, images.nbytes // _LOOKED_AT)
-    summed = zlib.crc32(np.ascontiguousarray(labels), zlib.crc32(np.ascontiguousarray(images[::every])))
+    summed = zlib.crc32(np.asarray(labels).tobytes(), zlib.crc32(images[::every].tobytes()))
     return f"{len(train)} with checksum {summed:08x}"

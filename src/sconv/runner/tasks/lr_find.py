@@ -24,7 +24,7 @@ from sconv.runner.sweeps.resume import NOT_OF_THE_JOB
 from sconv.training import keras_internals
 
 # What a range test does not depend on: two runs that differ only here share one.
-_IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "range_grid", "on_divergence", *NOT_OF_THE_JOB)
+_IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "range_grid", *NOT_OF_THE_JOB)
 # An optimizer's own learning rate, while a range test raises it.
 _ANY = 1.0
 

@@ -96,9 +96,9 @@ def _fit_once(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     record_model(run, cfg, model)
     run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
     keeper = going_on.keeper(cfg, run, dataset, stream)
-    if run.resumed and keeper is not None and (found := keeper.find()):
-        if going_on.note_resumed(run, planned, found, cfg.epochs):
-            run.record(schedule=_resolved(planned.schedule, planned.steps))
+    found = keeper.find() if run.resumed and keeper is not None else None
+    if found and going_on.note_resumed(run, planned, found, cfg.epochs):
+        run.record(schedule=_resolved(planned.schedule, planned.steps))
     try:
         with stops.on_request() as request:
             observers = TrainingObservers(run, planned, model, stream, keeper, request)

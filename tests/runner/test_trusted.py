@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 
 from sconv import checks
 from sconv.datasets import Dataset
+from sconv.runner import resuming
 from sconv.runner.config import schema
-from sconv.runner.config.trusted import trusted
+from sconv.runner.config.trusted import check_targets, trusted
 
 
 def test_sconvs_own_data_is_trusted_and_resolved():
@@ -87,3 +88,34 @@ def test_what_the_user_allows_is_trusted():
     with pytest.raises(checks.SettingError):
         trusted(node)
     assert np.array_equal(instantiate(trusted(node, ["numpy.*", "builtins.*"])), np.zeros(3))
+
+
+@pytest.mark.parametrize("option", ["model=mobilenet_v2", "optimizer=lamb", "augment=standard_cutout", "device=cpu"])
+def test_what_an_option_names_may_be_resumed(compose, option):
+    check_targets(OmegaConf.to_container(compose(option), resolve=True), resuming.ALLOWED)
+
+
+def test_the_command_to_go_on_allows_what_is_the_users_own(compose, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = compose("model._target_=net.build", "dataset=synthetic")
+    assert resuming.command(tmp_path / "a b", own) == (
+        "python -m sconv 'resume=\"a b\"' 'target_whitelist=[net.build]'"
+    )
+    assert resuming.command(tmp_path / "run", compose()) == "python -m sconv resume=run"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "keras.losses.deserialize",
+        "keras.optimizers.get",
+        "keras.utils.get_file",
+        "keras.saving.load_model",
+        "sconv.models.lenet5.keras.utils.get_file",
+        "sconv.runner.tasks.evaluate.evaluate",
+        "os.system",
+    ],
+)
+def test_what_makes_anything_of_its_arguments_may_not(target):
+    with pytest.raises(checks.SettingError, match=rf"^_target_: the run's config names '{target}'"):
+        check_targets({"model": {"layers": [{"_target_": target}]}}, resuming.ALLOWED)

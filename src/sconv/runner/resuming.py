@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks, runs
 from sconv.runner.config.schema import Config
-from sconv.runner.config.trusted import OWN, check_targets
+from sconv.runner.config.trusted import OWN, check_targets, foreign
 from sconv.runner.job import Job
 from sconv.training import checkpoint_file
 
@@ -25,8 +25,8 @@ _TASK = "sconv.runner.tasks.train.train"
 _BESIDE = ("resume", "resume_allow", "target_whitelist")
 _CHANGES = ("epochs",)
 # What a run's record may name: ours, and Keras's by their public names and as what they are.
-_OURS = (*OWN, "sconv.models.*", "sconv.schedules.*", _TASK, "sconv.runner.devices.setup.set_up")
 _OF_KERAS = [f"keras.{src}{part}.*" for src in ("", "src.") for part in ("losses", "optimizers", "applications")]
+ALLOWED = (*OWN, "sconv.models.*", "sconv.schedules.*", _TASK, "sconv.runner.devices.setup.set_up", *_OF_KERAS)
 
 
 def has_checkpoint(directory: Path) -> bool:
@@ -34,12 +34,14 @@ def has_checkpoint(directory: Path) -> bool:
     return bool(checkpoint_file.listed(directory / FOLDER))
 
 
-def command(directory: Path) -> str:
-    """What to type, in the shell, to have a run go on."""
+def command(directory: Path, cfg: DictConfig) -> str:
+    """What to type, in the shell, to have a run go on: with what it needs of the user's own."""
     path = os.path.relpath(directory)
     if not re.fullmatch(r"[\w./+@:-]+", path):
         path = '"{}"'.format(re.sub(r'(\\*)"', r'\1\1\\"', path))  # as Hydra quotes
-    return f"python -m sconv {shlex.quote(f'resume={path}')}"
+    own = foreign(OmegaConf.to_container(cfg, resolve=True), ALLOWED)
+    allowed = [f"target_whitelist=[{','.join(own)}]"] if own else []
+    return shlex.join(["python", "-m", "sconv", f"resume={path}", *allowed])
 
 
 def taken_up(job: Job) -> Job | None:
@@ -56,7 +58,7 @@ def taken_up(job: Job) -> Job | None:
     if summary.get("status") == "finished" and not changed:
         return None
     _check_changes(changed, record, asked)
-    check_targets(record.settings, (*_OURS, *_OF_KERAS, *asked.target_whitelist))
+    check_targets(record.settings, (*ALLOWED, *asked.target_whitelist))
     cfg = _configuration(record, {**changed, "resume": asked.resume, "resume_allow": list(asked.resume_allow)})
     taken = dataclasses.replace(job, cfg=cfg, choices=record.choices, overrides=())
     if not has_checkpoint(directory):

@@ -36,7 +36,7 @@ def train(job: Job) -> None:
             _fit(job, run, planned)
         except KeyboardInterrupt:
             if not job.in_sweep and resuming.has_checkpoint(run.directory):
-                print(f"{'resume':<14} {resuming.command(run.directory)}")
+                print(f"{'resume':<14} {resuming.command(run.directory, job.cfg)}")
             raise
         finally:
             run.summary["seconds"] = {**run.summary.get("seconds", {}), "total": round(run.seconds, 3)}

@@ -24,10 +24,16 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
+from conftest import TINY
 from sconv import checks
 from sconv.datasets import synthetic
+from sconv.runner import resuming
 from sconv.runner.config import data
 from sconv.runner.config.schema import CONF
+from sconv.runner.tasks import going_on
+from sconv.runs.settings import Settings, write_settings
+from sconv.training import checkpoint_file
+from sconv.training.recording import Diverged
 
 RANGE_TEST = ("task=lr_find", "lr_find.start_lr=1e-3", "lr_find.end_lr=1e3", "lr_find.max_steps=60")
 GRID = ("task=range_grid", "range_grid.l2=[0.0]", "lr_find.start_lr=1e-3", "lr_find.max_steps=40")
@@ -98,7 +104,12 @@ KNOBS = {
     "accelerate": Knob("false", "fused", (f"model._target_={HERE}.normalised",)),
     "update_bn": Knob("false", beside=(f"model._target_={HERE}.normalised",)),
     "steps_per_execution": Knob("5", "steps_per_execution", ("steps_per_execution=2",)),
+    "checkpoint.every": Knob("[3steps]", "checkpoints"),
+    "checkpoint.keep": Knob("1", "checkpoints"),
+    "on_divergence": Knob("restart", "restarts"),
     "name": Knob("mine", "directory"),
+    "resume": Knob("{runs}/first", "directory"),
+    "resume_allow": Knob("[epochs]", "taken_up", ("resume={runs}/first", "epochs=3")),
     "resume_sweep": Knob("{runs}", "sweep"),
     "run": Knob("{runs}/second", "evaluation", (*EVALUATE, "run={runs}/first")),
     "images": Knob("{runs}/images/1.png", "predictions", (*PREDICT, "images={runs}/images/0.png")),
@@ -155,6 +166,8 @@ def runs(tmp_path_factory, compose, train):
     for name, seed in (("first", 0), ("second", 1)):
         train(f"seed={seed}", into=folder / name)
         (folder / name / ".hydra").mkdir()
+        settings = OmegaConf.to_container(compose(*TINY), resolve=True)
+        write_settings(folder / name, Settings(settings, {}, [], str(Path.cwd())))
         OmegaConf.save({"dataset": {"_target_": f"{HERE}.other_data"}}, folder / name / ".hydra" / "config.yaml")
     (folder / "images").mkdir()
     for number in range(2):
@@ -165,7 +178,7 @@ def runs(tmp_path_factory, compose, train):
 
 
 @pytest.fixture(scope="module")
-def look(compose, train, runs):
+def look(compose, train, job, runs, tmp_path_factory):
     """look(seen, *overrides): what can be seen of a configuration; kept, so that many share what they compare with."""
 
     def training(*overrides):
@@ -193,6 +206,27 @@ def look(compose, train, runs):
         said = subprocess.run([sys.executable, "-c", THREADS, json.dumps(settings)], capture_output=True, check=True)
         return int(said.stdout)
 
+    def checkpoints(*overrides):
+        """What there was after each that was written."""
+        there, prune = [], checkpoint_file.prune
+
+        def watched(directory, *arguments, **options):
+            prune(directory, *arguments, **options)
+            there.append(sorted(path.name for path in directory.iterdir()))
+
+        with mock.patch.object(checkpoint_file, "prune", watched):
+            train(*overrides)
+        return there
+
+    def restarts(*overrides):
+        """How often a run was tried again whose loss is never finite."""
+        with pytest.raises(Diverged), mock.patch.object(going_on, "_MOST_RESTARTS", 1):
+            train("lr_max=1e30", *overrides, into=(folder := tmp_path_factory.mktemp("restarts")))
+        return len(json.loads((folder / "summary.json").read_text()).get("restarts", []))
+
+    def taken_up(*overrides):
+        return resuming.taken_up(job(*overrides, directory=runs / "first")).cfg.epochs
+
     def fused(*overrides):
         with mock.patch.object(
             tf.compat.v1.nn, "fused_batch_norm", wraps=tf.compat.v1.nn.fused_batch_norm
@@ -209,6 +243,9 @@ def look(compose, train, runs):
         "steps_per_execution": lambda *overrides: saved(train(*overrides)).steps_per_execution,
         "evaluation": lambda *overrides: (train(*overrides, tiny=()) / "classes.csv").read_text(),
         "predictions": lambda *overrides: (train(*overrides, tiny=()) / "predictions.csv").read_text(),
+        "checkpoints": checkpoints,
+        "restarts": restarts,
+        "taken_up": taken_up,
         "directory": lambda *overrides: Path(compose(*overrides, hydra=True).hydra.run.dir).name.split("-")[4:],
         "sweep": sweep,
         "device": device,

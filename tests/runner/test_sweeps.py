@@ -157,7 +157,7 @@ def test_time_left(tmp_path, monkeypatch, overrides, jobs):
 
 def test_a_job_without_a_directory_to_leave_word_in_is_not_lost(tmp_path, monkeypatch, capsys):
     """As on a full disk, where nothing can be claimed: by the exit code, or through Hydra from a worker process."""
-    cfg = OmegaConf.create({"resume_sweep": None})
+    cfg = OmegaConf.create({"resume": None, "resume_sweep": None})
 
     def claim(job):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.directory))

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from sconv import checks, datasets, models
+from sconv.runner import resuming
 from sconv.runner.config import schema, trusted
 from sconv.runner.config.data import load_dataset
 from sconv.runner.config.trusted import check_targets
@@ -170,3 +171,32 @@ def test_a_name_of_ours_is_trusted_where_it_is_asked_for():
     check_targets({"model": {"_target_": "sconv.models.mlp.build"}}, trusted.MODELS)
     with pytest.raises(checks.SettingError):
         check_targets({"model": {"_target_": "sconv.models.mlp.build"}}, trusted.OWN)
+
+
+@pytest.mark.parametrize("option", ["model=mobilenet_v2", "optimizer=lamb", "augment=standard_cutout", "device=cpu"])
+def test_what_an_option_names_may_be_resumed(compose, option):
+    check_targets(OmegaConf.to_container(compose(option), resolve=True), resuming.ALLOWED)
+
+
+def test_the_command_to_go_on_allows_what_is_the_users_own(compose, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = compose("model._target_=net.build", "dataset=synthetic")
+    assert resuming.command(tmp_path / "a b", own) == ("python -m sconv 'resume=\"a b\"' 'allowed_targets=[net.build]'")
+    assert resuming.command(tmp_path / "run", compose()) == "python -m sconv resume=run"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "keras.losses.deserialize",
+        "keras.optimizers.get",
+        "keras.utils.get_file",
+        "keras.saving.load_model",
+        "sconv.models.lenet5.keras.utils.get_file",
+        "sconv.runner.tasks.evaluate.evaluate",
+        "os.system",
+    ],
+)
+def test_what_makes_anything_of_its_arguments_may_not(target):
+    with pytest.raises(checks.SettingError, match=rf"^_target_: the run's config names '{target}'"):
+        check_targets({"model": {"layers": [{"_target_": target}]}}, resuming.ALLOWED)

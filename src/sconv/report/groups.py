@@ -15,7 +15,8 @@ from sconv.runs import Run
 
 # What the task that trains is called, and what it was called in the first runs there are.
 TRAINING = ("sconv.runner.tasks.train.train", "sconv.training.train")
-NOT_THE_SETTING = ("seed", "name", "resume_sweep")  # the last two are not about what is trained
+# All but the seed are not about what is trained.
+NOT_THE_SETTING = ("seed", "name", "resume_sweep", "resume", "resume_allow", "checkpoint", "on_divergence")
 
 LONGEST = 200  # characters of a setting as it is shown
 

@@ -18,10 +18,11 @@ from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from sconv import checks, output, runs
-from sconv.runner import errors
+from sconv.runner import errors, stops
+from sconv.runner.claiming import claim, setting_of
 from sconv.runner.config import leftovers, schema, validate
 from sconv.runner.devices import quiet
-from sconv.runner.job import Job, claim, from_hydra
+from sconv.runner.job import Job, from_hydra
 from sconv.runner.sweeps import resume
 from sconv.runner.sweeps.progress import progress
 
@@ -43,9 +44,9 @@ def main() -> None:
     try:
         _check_arguments()
         hydra.main(version_base="1.3", config_path=str(schema.CONF), config_name="config")(job)()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("interrupted", file=sys.stderr)
-        sys.exit(runs.ExitCode.INTERRUPTED)
+        sys.exit(stops.exit_code(stopped))
     except errors.Stop as stopped:
         _tell(stopped.error, wants_trace)
         raise
@@ -87,14 +88,23 @@ def job(cfg: DictConfig) -> int:
 
 def _carry_out(this: Job) -> Exception | None:
     """Do the job; what goes wrong is returned, and left in the run directory once that is this job's own."""
-    try:
-        checks.keras_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
-        if before := resume.finished_before(this.cfg):
-            print(f"finished before: {before.name}")
-            return None
-        claim(this)
-    except Exception as error:
-        return error
+    with contextlib.ExitStack() as ours:
+        try:
+            checks.keras_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
+            if before := resume.finished_before(this.cfg):
+                print(f"finished before: {before.name}")
+                return None
+            ours.enter_context(runs.held(setting_of(this), this.directory))
+            if (claimed := claim(this)) is None:
+                print(f"finished before, nothing to do: {this.cfg.resume}")
+                return None
+        except Exception as error:
+            return error
+        with stops.at_once():
+            return _done(claimed)
+
+
+def _done(this: Job) -> Exception | None:
     try:
         validate.validate(this.cfg, this.in_sweep)
         leftovers.check_knobs(this.cfg, this.overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
 
-from sconv import runs
 from sconv.runner.config import leftovers
 from sconv.runner.sweeps import launchers
 
@@ -23,7 +20,8 @@ class Job:
     """One run of one task: its configuration, the directory it leaves, and what it is part of.
 
     `choices` are the options by group, or a function's name where no option was chosen; `overrides` the arguments of
-    the command line that are this job's; `has_workers`, whether its sweep's jobs run in processes of their own.
+    the command line that are this job's; `has_workers`, whether its sweep's jobs run in processes of their own;
+    `resumed`, whether it goes on where an earlier try was.
     """
 
     cfg: DictConfig
@@ -32,6 +30,7 @@ class Job:
     overrides: tuple[str, ...] = ()
     in_sweep: bool = False
     has_workers: bool = False
+    resumed: bool = False
 
     @property
     def given(self) -> set[str]:
@@ -58,16 +57,3 @@ def from_hydra(cfg: DictConfig) -> Job:
         in_sweep,
         in_sweep and launchers.has_workers(hydra.launcher._target_),
     )
-
-
-def claim(job: Job) -> None:
-    """Take the run directory, and leave the configuration there: Hydra would write it over that of another run."""
-    parts = {"config": job.cfg, "hydra": HydraConfig.instance().cfg, "overrides": list(job.overrides)}
-    texts = {f"{name}.yaml": OmegaConf.to_yaml(part) for name, part in parts.items()}
-    setting = "hydra.sweep.subdir" if job.in_sweep else "hydra.run.dir"
-    runs.claim(setting, job.directory, texts, resumed=bool(job.cfg.resume_sweep))
-    with contextlib.suppress(OmegaConfBaseException):  # what reads from nowhere is told of as the run begins
-        settings: Any = OmegaConf.to_container(job.cfg, resolve=True)
-        runs.write_settings(
-            job.directory, runs.Settings(settings, dict(job.choices), list(job.overrides), str(Path.cwd()))
-        )

@@ -5,13 +5,14 @@ epochs.csv     one row an epoch
 steps.csv      one row an optimizer update
 train/ validation/ test/ and the directory itself: TensorBoard events
 model.keras    the trained model
+checkpoints/   where a run that did not finish goes on; of a finished one, its end
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
 settings.json  the configuration as plain values, the options, the command line, and where it was given
 .hydra/        the configuration as Hydra writes it; with it a run claims its directory
 """
 
 from sconv.runs.bounded import BrokenRun
-from sconv.runs.claiming import DirectoryTakenError, check_free, claim
+from sconv.runs.claiming import DirectoryTakenError, check_free, check_own, claim, clear, held, is_unfinished_try
 from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
@@ -31,7 +32,7 @@ from sconv.runs.reading import (
 from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
 from sconv.runs.settings import Settings, read_settings, write_settings
 from sconv.runs.status import STATUSES, ExitCode
-from sconv.runs.writing import RunWriter
+from sconv.runs.writing import RunWriter, now
 
 __all__ = [
     "EPOCH_COLUMNS",
@@ -50,13 +51,18 @@ __all__ = [
     "begun",
     "cell",
     "check_free",
+    "check_own",
     "claim",
+    "clear",
     "facts_of_others",
     "find",
     "git_commit",
+    "held",
+    "is_unfinished_try",
     "killed",
     "monitored",
     "note_error",
+    "now",
     "read",
     "read_facts",
     "read_schedule",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sconv import checks
 from sconv.runs.files import read_facts
 from sconv.runs.reading import alive
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _SETTINGS = ".hydra"
 _OF_A_RUN = frozenset({"summary.json", "steps.csv", "model.keras"})
@@ -16,7 +22,8 @@ _OF_A_RUN = frozenset({"summary.json", "steps.csv", "model.keras"})
 _LEFT = (
     *("settings.json", "summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
     *("lr_find.*", "range_grid.*", "schedule.*", "evaluation.json", "classes.csv", "confusion.*", "predictions.csv"),
-    *(f"{part}events.out.tfevents.*" for part in ("", "train/", "validation/")),
+    *(f"{part}events.out.tfevents.*" for part in ("", "train/", "validation/", "test/")),
+    *("checkpoints/*.npz", "checkpoints/.*.npz.tmp"),
 )
 
 
@@ -44,10 +51,9 @@ def claim(setting: str, directory: Path, settings: Mapping[str, str], resumed: b
     Raises DirectoryTakenError, about `setting`, where it holds a run or one below it, and leaves all as it is. Where a
     sweep is `resumed`, an unfinished try at this very job, known by its overrides.yaml, makes way: its own files alone.
     """
-    again = resumed and _is_unfinished_try(directory, settings["overrides.yaml"])
+    again = resumed and is_unfinished_try(directory, settings["overrides.yaml"])
     if again:
-        for path in (path for pattern in _LEFT for path in directory.glob(pattern)):
-            path.unlink()
+        clear(directory)
     else:
         check_free(setting, directory)
     try:
@@ -59,7 +65,53 @@ def claim(setting: str, directory: Path, settings: Mapping[str, str], resumed: b
         (directory / _SETTINGS / name).write_text(text, encoding="utf-8")
 
 
-def _is_unfinished_try(directory: Path, overrides: str) -> bool:
+def clear(directory: Path) -> None:
+    """Remove what a try at a run has left, besides its settings and its log: its own files alone."""
+    for path in (path for pattern in _LEFT for path in directory.glob(pattern)):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def held(setting: str, directory: Path) -> Iterator[None]:
+    """Keep every other process off a run directory; the system lets go of it for a process that dies.
+
+    Raises DirectoryTakenError, about `setting`, where another one is at work there.
+    """
+    handle = os.open(directory, os.O_RDONLY) if fcntl else None
+    try:
+        if fcntl and handle is not None:
+            _lock(setting, directory, handle)
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(setting: str, directory: Path, handle: int) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        shown = checks.shown(os.path.relpath(directory))
+        raise DirectoryTakenError(f"{setting}: got {shown}, in which another process is at work") from None
+    except OSError:  # a file system without locks
+        pass
+
+
+def check_own(setting: str, directory: Path) -> None:
+    """Raise SettingError where a directory holds no run of its own: whoever writes there would write elsewhere."""
+    if not (directory / ".hydra").is_dir():
+        raise checks.SettingError(f"{setting}: got {checks.shown(str(directory))}, expected the directory of a run")
+    for folder in (".", ".hydra", "train", "validation", "test", "checkpoints"):
+        for path in (directory / folder, *(directory / folder).glob("*")):
+            if path != directory and path.is_symlink():
+                where = path.relative_to(directory)
+                raise checks.SettingError(
+                    f"{setting}: got {checks.shown(str(directory))}, where {where} is a link, expected files of its own"
+                )
+
+
+def is_unfinished_try(directory: Path, overrides: str) -> bool:
+    """Whether the directory holds a try at this very job, known by its overrides.yaml, that ended before its time."""
     path = directory / _SETTINGS / "overrides.yaml"
     if not path.is_file() or _lines(path.read_text(encoding="utf-8")) != _lines(overrides):
         return False

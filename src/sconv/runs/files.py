@@ -24,12 +24,25 @@ def read_facts(directory: Path, name: str) -> dict[str, Any] | None:
 
 
 def write_facts(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a mapping as a JSON file; it is replaced in one move, never half-written."""
+    """Write a mapping as a JSON file; it is replaced in one move, never half-written.
+
+    On a full disk it is written over in place, where it fits into the room that the file has: so that a run which ends
+    for want of room can say so.
+    """
     # JSON knows no NaN: what is not a number is null.
     plain = json.loads(json.dumps(values, default=_plain), parse_constant=lambda _: None)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(plain, indent=2) + "\n")
-    os.replace(temporary, path)
+    content = (json.dumps(plain, indent=2) + "\n").encode()
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        if not path.is_file() or len(content) > 512 * path.stat().st_blocks:
+            raise
+        with open(path, "r+b") as file:
+            file.write(content)
+            file.truncate()
 
 
 def note_error(directory: Path, said: str) -> None:

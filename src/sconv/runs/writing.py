@@ -16,25 +16,42 @@ from typing import Any
 import numpy as np
 
 from sconv import checks
-from sconv.runs.files import short, write_facts
+from sconv.runs import cutting
+from sconv.runs.files import read_facts, short, write_facts
 from sconv.runs.reading import EPOCH_COLUMNS, STEP_COLUMNS
+
+# Of a summary what says how a run ended, and is no longer so when it goes on.
+_OF_AN_END = frozenset({"error", "diverged"})
+
+
+def now() -> str:
+    """The time as summaries have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 class RunWriter:
     """Writes one run directory, which `claim` has found free, while the run goes on; a context manager.
 
+    One that is `resumed` has its summary taken up; `restore` cuts its files back to what `state` told a checkpoint.
     An exception that leaves the context becomes the summary's status: failed, interrupted (Ctrl-C), or the
     exception's own `status`.
     """
 
-    def __init__(self, directory: Path):
-        self.directory = directory
-        self.summary: dict[str, Any] = {"status": "running"}
+    def __init__(self, directory: Path, resumed: bool = False):
+        self.directory, self.resumed = directory, resumed
+        self.summary: dict[str, Any] = {}
         self._events: dict[str, Any] = {}
+        self._began, self._before = time.perf_counter(), 0.0
 
     def __enter__(self) -> RunWriter:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.record(started=time.strftime("%Y-%m-%dT%H:%M:%S%z"), process={"host": platform.node(), "pid": os.getpid()})
+        process = {"host": platform.node(), "pid": os.getpid()}
+        if self.resumed:
+            before = read_facts(self.directory, "summary.json") or {}
+            self.summary = {name: value for name, value in before.items() if name not in _OF_AN_END}
+            self.record(status="running", process=process)
+            return self
+        self.record(status="running", started=now(), process=process)
         for name, columns in (("steps.csv", STEP_COLUMNS), ("epochs.csv", EPOCH_COLUMNS)):
             with open(self.directory / name, "w", newline="") as file:
                 csv.writer(file).writerow(columns)
@@ -55,6 +72,24 @@ class RunWriter:
             self._close()
         with contextlib.suppress(OSError):
             self.record(status=status)
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, in all processes that carried it out."""
+        return self._before + time.perf_counter() - self._began
+
+    def state(self) -> dict[str, Any]:
+        """How much of each file is written, and how long it took; all of it is on the disk."""
+        self.flush()
+        return {"lengths": cutting.lengths(self.directory), "seconds": self.seconds}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on after what was written when `state` was told: what came later is taken off."""
+        self._close()
+        self._events.clear()
+        cutting.cut(self.directory, state["lengths"])
+        if self.resumed and not self._before:  # else this very process took them
+            self._before = state["seconds"]
 
     def record(self, **fields: Any) -> None:
         """Add to summary.json; it is replaced in one move, never half-written."""

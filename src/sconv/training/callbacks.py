@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -126,6 +126,11 @@ class ScheduleCallback(keras.callbacks.Callback):
         momentum = {} if momenta is None else {"momentum": float(momenta[row])}
         return {"learning_rate": float(rates[row]), **momentum}
 
+    @property
+    def losses_so_far(self) -> Any:
+        """The losses of all updates up to now, in a fit that records them."""
+        return self._trace.read(slice(0, self.attachment.position))
+
     def state(self) -> dict[str, Any]:
         """How far the schedule is, and every loss that was recorded, as plain values; what is recorded is written."""
         self._recount()
@@ -140,12 +145,10 @@ class ScheduleCallback(keras.callbacks.Callback):
             "losses": self._trace.read(slice(0, self.attachment.position + 1)) if self._recorder else None,
         }
 
-    def restore(self, state: Mapping[str, Any], source: str) -> None:
-        """Go on from a `state`, in a fit that has begun and whose optimizer counts as it did then.
-
-        Raises SettingError where it is the state of another schedule.
-        """
-        checks.same(self._settings(), state["settings"], source)
+    def restore(self, state: Mapping[str, Any], source: str, allow: Collection[str] = ()) -> None:
+        """Go on from a `state`, in a fit that has begun and counts as it did then; SettingError says what is not."""
+        must = {name: value for name, value in self._settings().items() if name not in allow}
+        checks.same(must, state["settings"], source)
         self._first, self._batches = state["first"], state["batches"]
         self.attachment.begin_at(state["position"])
         self._own_rate = self.attachment.own_learning_rate
@@ -156,13 +159,8 @@ class ScheduleCallback(keras.callbacks.Callback):
 
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a schedule to go on."""
-        rates = self.attachment.learning_rates
-        return {
-            "schedule": self.schedule.name,
-            "updates": len(rates),
-            "lr_max": float(rates.max()),
-            "phases": repr(self.schedule.phases),
-        }
+        rates, of = self.attachment.learning_rates, self.schedule
+        return {"schedule": of.name, "updates": len(rates), "lr_max": float(rates.max()), "phases": repr(of.phases)}
 
     def plot(self) -> Any:
         """Draw the learning rate and momentum of the updates made; returns the matplotlib figure."""

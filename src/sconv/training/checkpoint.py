@@ -7,7 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,7 +39,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     Data goes on in mid-epoch where it can be had again: NumPy arrays (shuffled: after `keras.utils.set_random_seed`)
     and the `stream` that is given; other data is said to, and goes on at the last epoch. `parts` are kept with the
-    rest; what other callbacks remember is not. Interrupted and not killed, `save()` keeps the last batch.
+    rest; what other callbacks remember is not. Interrupted and not killed, `save()` keeps the last batch. `allow` names
+    what may be another than it was, and is then as it is now: "epochs", also of a finished fit, or "lr_max".
     """
 
     def __init__(
@@ -51,11 +52,14 @@ class Checkpoint(keras.callbacks.Callback):
         stream: TrainingStream | None = None,
         settings: Mapping[str, Any] | None = None,
         parts: Mapping[str, Part] | None = None,
+        allow: Collection[str] = (),
     ):
         super().__init__()
         self.directory, self.every = Path(directory), intervals("every", every)
         self.keep = checks.integer("keep", keep, at_least=1)
         self.stream, self.settings, self.parts = stream, dict(settings or {}), dict(parts or {})
+        self.allow = frozenset(checks.choice("allow", each, fit_state.ALLOWED) for each in allow)
+        self.seconds = 0.0  # that writing took
         self._found: tuple[Path, dict[str, Any]] | None = None
 
     def find(self) -> tuple[Path, dict[str, Any]] | None:
@@ -137,6 +141,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._write(self._ended["schedule"])
 
     def _write(self, schedule: Any) -> None:
+        began = time.perf_counter()
         state = {
             "finished": self._finished,
             "position": self._position,
@@ -148,6 +153,7 @@ class Checkpoint(keras.callbacks.Callback):
         checkpoint_file.save(self.directory / self._position.file_name, state)
         checkpoint_file.prune(self.directory, self._position, self.keep, self._best["file"])
         self._since, self._saved_at = 0, time.monotonic()
+        self.seconds += time.perf_counter() - began
 
     def _due(self, epochs: int | None = None) -> bool:
         seconds = time.monotonic() - self._saved_at
@@ -155,11 +161,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _prepare(self, path: Path, state: dict[str, Any]) -> None:
         """Have the fit begin where the checkpoint was written, or refuse."""
-        checks.same(self._settings, state["settings"], f"{path}; another directory begins anew")
+        must = {name: value for name, value in self._settings.items() if name not in self.allow}
+        checks.same(must, state["settings"], f"{path}; another directory begins anew")
         keras_internals.build_all(self.model, self._iterator)
         snapshot.check_variables(self.model, state["variables"])
         self._position, self._best = Position(*state["position"]), state["best"]
-        self._finished = state["finished"]
+        self._finished = state["finished"] and self._position.epoch >= self.params["epochs"]
         if self._finished:
             self._put_back()
             self._say(f"this fit is finished: nothing to do ({path})")
@@ -178,7 +185,8 @@ class Checkpoint(keras.callbacks.Callback):
             self._resumed = None
 
     def _restore(self, path: Path, state: dict[str, Any]) -> None:
-        fit_state.put_back(self.model, state, f"{path}; another directory begins anew", self._finished)
+        source = f"{path}; another directory begins anew"
+        fit_state.put_back(self.model, state, source, self._finished, self.allow)
         for name, part in self.parts.items():
             part.restore(state["parts"][name])
 

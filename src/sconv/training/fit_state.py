@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import keras
@@ -15,6 +15,8 @@ from sconv.training.attach import attached_to, inner
 # Of what a checkpoint holds: one more whenever older ones could no longer be put back.
 _FORMAT = 1
 MOST = 10**9  # epochs, or batches of one
+# What may be another than it was, and what of a schedule is then.
+ALLOWED = {"epochs": ("updates",), "lr_max": ("lr_max", "phases")}
 
 
 def settings(model: keras.Model, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,10 +41,12 @@ def take(model: keras.Model, schedule: Mapping[str, Any] | None) -> dict[str, An
     }
 
 
-def put_back(model: keras.Model, state: Mapping[str, Any], source: str, finished: bool) -> None:
+def put_back(
+    model: keras.Model, state: Mapping[str, Any], source: str, finished: bool, allow: Collection[str] = ()
+) -> None:
     """Restore what `take` gave; SettingError where it is of another model or schedule. `source` is for the error."""
     snapshot.restore(model, state["variables"])
-    _put_back_schedule(model, state["schedule"], source, finished)
+    _put_back_schedule(model, state["schedule"], source, finished, allow)
     history = model.history
     history.epoch, history.history = list(state["history"]["epoch"]), dict(state["history"]["logs"])
 
@@ -58,10 +62,10 @@ def _driver(model: keras.Model) -> Any:
     return None if attachment is None else attachment.owner
 
 
-def _put_back_schedule(model: keras.Model, state: Any, source: str, finished: bool) -> None:
+def _put_back_schedule(model: keras.Model, state: Any, source: str, finished: bool, allow: Collection[str]) -> None:
     driver = _driver(model)
     if driver is not None and state is not None:
-        driver.restore(state, source)
+        driver.restore(state, source, {name for each in allow for name in ALLOWED[each]})
     elif not finished:  # where it may be off already, or not yet on
         now, then = driver and driver.schedule.name, state and state["settings"]["schedule"]
         checks.same({"schedule": now}, {"schedule": then}, source)

@@ -17,14 +17,15 @@ WriteSteps = Callable[[int, np.ndarray, "np.ndarray | None", np.ndarray], None]
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome of training, not a fault of the program
-    """A loss that is not finite: the update it was seen on (counted from 0), and what drove that update."""
+    """A loss that is not finite, or `what` else: the update it was seen on (counted from 0), and what drove that."""
 
     status = "diverged"
 
-    def __init__(self, step: int, learning_rate: float, momentum: float | None):
+    def __init__(self, step: int, learning_rate: float, momentum: float | None, what: str = "the loss is not finite"):
         self.step, self.learning_rate, self.momentum = step, learning_rate, momentum
         held = "" if momentum is None else f", momentum {momentum:.4g}"
-        super().__init__(f"the loss is not finite at step {step} (learning rate {learning_rate:.4g}{held})")
+        lower = "lr_max" if momentum is None else "lr_max, or the momentum"
+        super().__init__(f"{what} at step {step} (learning rate {learning_rate:.4g}{held}); lower {lower}")
 
 
 class StepRecorder:

@@ -9,6 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sconv import runs
+
 
 def run_name(*, _root_: DictConfig) -> str:
     """What a run is called: its name, else what is done with another run, else the options that matter most.
@@ -26,6 +28,13 @@ def run_name(*, _root_: DictConfig) -> str:
         target = str(OmegaConf.select(_root_, f"{group}._target_"))
         parts.append(options.get(group) if target.startswith("sconv.") else target)
     return folder(["-".join(map(str, parts))])
+
+
+def run_directory(resumed: str | None, new: str) -> str:
+    """The run that is taken up again, else a new directory. Raises SettingError before anything is made there."""
+    if resumed:
+        runs.check_own("resume", Path(resumed))
+    return resumed or new
 
 
 def sweep_directory(resumed: str | None, new: str) -> str:

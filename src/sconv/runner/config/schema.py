@@ -50,6 +50,10 @@ class Config:
     update_bn: Any = MISSING  # true, false, or auto
     steps_per_execution: Any = MISSING
     name: str | None = None
+    checkpoint: Any = field(default_factory=lambda: {"every": ["1epoch", "5min"], "keep": 2})
+    on_divergence: str = "stop"
+    resume: str | None = None
+    resume_allow: list[str] = field(default_factory=list)
     resume_sweep: str | None = None
     run: str | None = MISSING
     images: str | None = MISSING
@@ -62,6 +66,7 @@ def register() -> None:
     resolvers: dict[str, Callable[..., Any]] = {
         "pid": os.getpid,
         "run_name": run_names.run_name,
+        "run_directory": run_names.run_directory,
         "sweep_directory": run_names.sweep_directory,
         "folder": run_names.folder,
     }

@@ -66,6 +66,11 @@ def check_targets(plain: Any, patterns: Sequence[str]) -> None:
         _check_target(target, patterns)
 
 
+def foreign(plain: Any, patterns: Sequence[str]) -> list[str]:
+    """The functions named in plain settings that are none of the patterns', by their names alone."""
+    return sorted({target for target in _targets(plain) if isinstance(target, str) and not matches(target, patterns)})
+
+
 def _targets(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         for key, item in value.items():
@@ -84,7 +89,9 @@ def _check_target(target: Any, patterns: Sequence[str]) -> None:
     if known:
         found = get_object(target)
         identity = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
-        known = callable(found) and matches(identity, patterns)
+        # Of Keras classes, and networks: its functions make anything of what a configuration says.
+        made = not identity.startswith("keras.") or isinstance(found, type) or ".applications." in identity
+        known = callable(found) and made and matches(identity, patterns)
     if not known:
         raise checks.SettingError(
             f"_target_: the run's config names {checks.shown(target)}, which is no loader of sconv's; "

@@ -16,6 +16,7 @@ from sconv import checks
 from sconv.datasets.dataset import MOST_UPDATES
 from sconv.lr_finder.result import RangeTestSettings
 from sconv.runner.config.schema import Config
+from sconv.training.intervals import intervals
 
 # What drives the learning rate: the schedule, whose own highest one it is.
 _DRIVEN = "${lr_max}"
@@ -47,6 +48,7 @@ _LIMITS: dict[str, dict[str, Check]] = {
         "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
         "precision": partial(checks.choice, allowed=("float32", "mixed_bfloat16", "mixed_float16", checks.AUTO)),
         "accelerate": checks.boolean,
+        "on_divergence": partial(checks.choice, allowed=("stop", "restart")),
         "update_bn": partial(checks.choice, allowed=(True, False, checks.AUTO)),
         "steps_per_execution": lambda name, value: value == checks.AUTO or checks.integer(name, value, at_least=1),
         "weight_decay": _or_null(_not_negative),
@@ -63,6 +65,10 @@ _LIMITS: dict[str, dict[str, Check]] = {
         "ns_steps": partial(checks.integer, at_least=1),
     },
 }
+_OF_CHECKPOINTS: dict[str, Check] = {
+    "every": lambda name, value: intervals(name, value),
+    "keep": partial(checks.integer, at_least=1),
+}
 
 
 def validate(cfg: DictConfig, in_sweep: bool) -> None:
@@ -75,15 +81,29 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
         _check_group(group, settings.get(group))
     for group, limits in _LIMITS.items():
         _check_limits(f"{group}." if group else "", limits, settings[group] if group else settings)
+    _check_checkpoints(settings["checkpoint"])
     try:
         RangeTestSettings(**cfg.lr_find)
     except checks.UserError as error:
         raise type(error)(f"lr_find.{error}") from None
     rate = settings["optimizer"].get("learning_rate", _DRIVEN)
-    if rate != _DRIVEN:
+    if rate not in (_DRIVEN, cfg.lr_max):
         raise checks.SettingError(
             f"optimizer.learning_rate: got {checks.shown(rate)}, which the schedule overrides, expected lr_max=..."
         )
+
+
+def _check_checkpoints(settings: Any) -> None:
+    """Refuse what says not how often, and what nobody reads."""
+    if settings is None:
+        return
+    if not isinstance(settings, dict):
+        raise checks.SettingTypeError(
+            f"checkpoint: got {checks.shown(settings)}, expected null or checkpoint.every=..."
+        )
+    for name in settings:
+        checks.choice("checkpoint", name, _OF_CHECKPOINTS)
+    _check_limits("checkpoint.", _OF_CHECKPOINTS, settings)
 
 
 def _check_group(group: str, settings: Any) -> None:

@@ -11,12 +11,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv.runner.sweeps.outcome import summaries
 
+# What has no part in what a job computes, or only where it fails.
+NOT_OF_THE_JOB = ("resume_sweep", "resume", "resume_allow", "checkpoint", "on_divergence")
+
 
 def fingerprint(cfg: DictConfig) -> str:
     """What recognises a job when its sweep is taken up again: a hash of its resolved configuration."""
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
-    values.pop("resume_sweep")
+    for name in NOT_OF_THE_JOB:
+        values.pop(name)
     return digest(values)
 
 

@@ -18,11 +18,11 @@ from sconv.runner.config import targets
 from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
-from sconv.runner.sweeps.resume import digest
+from sconv.runner.sweeps.resume import NOT_OF_THE_JOB, digest
 from sconv.training import keras_internals
 
 # What a range test does not depend on: two runs that differ only here share one.
-_IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "resume_sweep", "range_grid")
+_IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "range_grid", *NOT_OF_THE_JOB)
 # An optimizer's own learning rate, while a range test raises it.
 _ANY = 1.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ from rich.console import Console
 
 from sconv import checks, runs
 from sconv.lr_finder import smoothing
+from sconv.runner import resuming, stops
 from sconv.runner.config import targets
 from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import fingerprint
+from sconv.runner.tasks import going_on
 from sconv.runner.tasks.lr_find import find_lr_max
 from sconv.schedules import Schedule
 from sconv.training import keras_internals
@@ -29,24 +30,33 @@ GROUPS = ("schedule", "optimizer", "model", "dataset", "augment")  # what a run 
 
 def train(job: Job) -> None:
     """Train one model and leave a run directory."""
-    began = time.perf_counter()
-    with runs.RunWriter(job.directory) as run:
+    with runs.RunWriter(job.directory, job.resumed) as run:
         try:
             job, planned = _prepared(job, run)
-            _fit(job.cfg, run, planned)
+            _fit(job, run, planned)
+        except KeyboardInterrupt:
+            if not job.in_sweep and resuming.has_checkpoint(run.directory):
+                print(f"{'resume':<14} {resuming.command(run.directory, job.cfg)}")
+            raise
         finally:
-            seconds = {**run.summary.get("seconds", {}), "total": round(time.perf_counter() - began, 3)}
-            run.summary["seconds"] = seconds
+            run.summary["seconds"] = {**run.summary.get("seconds", {}), "total": round(run.seconds, 3)}
+    going_on.tidy(run)
     _report(run, planned, job.in_sweep)
 
 
 def _prepared(job: Job, run: runs.RunWriter) -> tuple[Job, Plan]:
     """What the run will do, everything found and recorded that is known before it; the job with what was found."""
     cfg = job.cfg
-    run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
+    if not job.resumed:
+        run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
     with Console().status("starting"):
         planned = plan(cfg, keep_data=job.in_sweep)
         device = targets.instantiate("device", cfg.device)
+    if job.resumed:
+        going_on.note_differences(run.summary, device)
+        if planned.lr_max is None:
+            planned = planned.with_lr_max(checks.number("lr_max", run.summary.get("lr_max"), above=0))
+        return job, planned
     dataset, monitored = planned.dataset, runs.monitored(planned.dataset.validation)
     run.record(device=device, train_examples=len(dataset.train), class_names=dataset.class_names, monitored=monitored)
     job = precision.settle(job, run, dataset)
@@ -60,8 +70,20 @@ def _prepared(job: Job, run: runs.RunWriter) -> tuple[Job, Plan]:
     return job, planned
 
 
+def _fit(job: Job, run: runs.RunWriter, planned: Plan) -> None:
+    """Build, fit and save; what diverges is tried again from its last checkpoint where that is asked for."""
+    from sconv.training.recording import Diverged
+
+    start = None if job.resumed else run.state()
+    while True:
+        try:
+            return _fit_once(job.cfg, run, going_on.as_restarted(planned, run.summary))
+        except Diverged as error:
+            going_on.restart(job, run, planned.steps, error, start)
+
+
 @keras_internals.forgetting_gradients()
-def _fit(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
+def _fit_once(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     """Build, fit and save; what was reached is recorded also where the fit was cut short."""
     from sconv.runner.build import build, record_model
     from sconv.runner.tasks.observers import TrainingObservers
@@ -73,16 +95,21 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     model, stream = build(cfg, dataset, planned.lr_max)
     record_model(run, cfg, model)
     run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
-    observers = TrainingObservers(run, planned, model, stream, cfg.update_bn)
+    keeper = going_on.keeper(cfg, run, dataset, stream)
+    found = keeper.find() if run.resumed and keeper is not None else None
+    if found and going_on.note_resumed(run, planned, found, cfg.epochs):
+        run.record(schedule=_resolved(planned.schedule, planned.steps))
     try:
-        model.fit(
-            stream.batches,
-            epochs=cfg.epochs,
-            verbose=0,
-            shuffle=False,  # the stream comes shuffled
-            validation_data=_batches(dataset.monitored, model, cfg.batch_size),
-            callbacks=observers.callbacks,
-        )
+        with stops.on_request() as request:
+            observers = TrainingObservers(run, planned, model, stream, keeper, request, cfg.update_bn)
+            model.fit(
+                stream.batches,
+                epochs=cfg.epochs,
+                verbose=0,
+                shuffle=False,  # the stream comes shuffled
+                validation_data=_batches(dataset.monitored, model, cfg.batch_size),
+                callbacks=observers.callbacks,
+            )
     except KeyboardInterrupt:
         observers.driver.close()
         _save(model, run.directory)
@@ -95,6 +122,7 @@ def _fit(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
         run.record(learned=smoothing.learned(observers.driver.losses, chance(dataset, model)))
         _save(model, run.directory)
         if dataset.validation is not None:
+            request.obey()
             batches = _batches(dataset.test, model, cfg.batch_size)
             run.test(cfg.epochs, model.evaluate(batches, verbose=0, return_dict=True))
     finally:

@@ -71,7 +71,7 @@ LIGHT = [
     ("""optimizer.nesterov="'1'" """, "optimizer.nesterov", "'1'", "true or false"),
     ("optimizer.global_clipnorm=-1", "optimizer.global_clipnorm", "-1", "above 0"),
     ("+optimizer.gradient_accumulation_steps=0", "optimizer.gradient_accumulation_steps", "0", "at least 2"),
-    ("optimizer.learning_rate=0.1", "optimizer.learning_rate", "0.1", "lr_max=..."),
+    ("optimizer.learning_rate=0.2", "optimizer.learning_rate", "0.2", "lr_max=..."),
     ("schedule.pct_start=2", "schedule.pct_start", "2", "below 1"),
     ("schedule.lr_max=-1", "schedule.lr_max", "-1", "above 0"),
     ("dataset=synthetic epochs=1 batch_size=1000", "steps", "1", "at least 3 for onecycle_fastai"),

@@ -12,6 +12,7 @@ from sconv import checks
 from sconv.datasets import Split
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.lr_finder.finder import lr_find
+from sconv.lr_finder.result import RangeTest
 from sconv.schedules import Schedule, onecycle_fastai
 from sconv.training import acceleration
 from sconv.training.attach import own_momentum
@@ -37,7 +38,7 @@ def fit_one_cycle(
     update_bn: bool | str = checks.AUTO,
     **fit: Any,
 ) -> keras.callbacks.History:
-    """Train a compiled model under the 1cycle policy; returns Keras's History.
+    """Train a compiled model under the 1cycle policy; returns Keras's History, with `lr_max` and the `range_test`.
 
     `data` as for `lr_find`; `validation_data` as for `fit`, or a split of a `Dataset`. `lr_max="auto"` runs the range
     test first, with the momentum that the policy has at its peak. `schedule` is a policy, a function from lr_max to a
@@ -58,7 +59,7 @@ def fit_one_cycle(
             print(done)
     batch_size = fit.get("batch_size")
     keeper = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    planned, peak = _planned(model, data, lr_max, schedule, range_test, keeper, fit)
+    planned, peak, test = _planned(model, data, lr_max, schedule, range_test, keeper, fit)
     stream = streamed(data, batch_size)
     arguments, callbacks = feed(stream, fit.pop("batch_size", None))
     if isinstance(validation_data, Split):
@@ -76,6 +77,7 @@ def fit_one_cycle(
     )
     if statistics.outcome and fit.get("verbose", "auto"):
         print(f"batch normalisation: statistics {statistics.outcome}")
+    history.lr_max, history.range_test = peak, test
     return history
 
 
@@ -87,32 +89,33 @@ def _planned(
     range_test: Mapping[str, Any] | None,
     keeper: Checkpoint | None,
     fit: dict[str, Any],
-) -> tuple[Schedule, float | None]:
-    """The schedule to train under, and the lr_max that was given or found for it."""
+) -> tuple[Schedule, float | None, RangeTest | None]:
+    """The schedule to train under, the lr_max that was given or found for it, and the test that found it."""
     policy = onecycle_fastai if schedule is None else schedule
     if isinstance(policy, Schedule):
         if lr_max != checks.AUTO:
             raise checks.SettingError(
                 f"lr_max: got {checks.shown(lr_max)} and a finished schedule, expected one of them"
             )
-        return policy, None
+        return policy, None, None
     if lr_max != checks.AUTO:
         peak = checks.lr_max(lr_max)
-        return policy(peak), peak
+        return policy(peak), peak, None
     before = None if keeper is None else keeper.find()
     shape = policy(1.0)
-    peak = _found(model, data, shape, range_test, fit) if before is None else before[1]["settings"]["lr_max"]
-    return shape.scaled(peak), peak
+    test = _found(model, data, shape, range_test, fit) if before is None else None
+    peak = test.suggestion if test is not None else before[1]["settings"]["lr_max"]
+    return shape.scaled(peak), peak, test
 
 
 def _found(
     model: keras.Model, data: Any, shape: Schedule, settings: Mapping[str, Any] | None, fit: dict[str, Any]
-) -> float:
-    """The lr_max that a range test finds for the policy of a peak of 1."""
+) -> RangeTest:
+    """The range test for the policy of a peak of 1."""
     of_loss = {name: fit[name] for name in _OF_THE_LOSS if name in fit}
     momentum = shape.peak_momentum if own_momentum(model.optimizer)[1] else None
     found = lr_find(model, data, **{"momentum": momentum, **of_loss, **(settings or {})})
     pick = found.suggestion
     if fit.get("verbose", "auto"):
         print(f"lr_max {pick:.3g} ({found.rule})")
-    return pick
+    return found

@@ -79,7 +79,7 @@ def test_the_head_learns_first_and_then_all(tuned):
 
 
 def test_one_history_of_both_parts(tuned):
-    model, _, seen, history = tuned
+    model, _, _, history = tuned
     assert history.epoch == [0, 1, 2, 3]
     assert {name: len(values) for name, values in history.history.items()} == dict.fromkeys(
         ("loss", "accuracy", "val_loss", "val_accuracy"), 4

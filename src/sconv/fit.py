@@ -103,9 +103,11 @@ def _planned(
         return policy(peak), peak, None
     before = None if keeper is None else keeper.find()
     shape = policy(1.0)
-    test = _found(model, data, shape, range_test, fit) if before is None else None
-    peak = test.suggestion if test is not None else before[1]["settings"]["lr_max"]
-    return shape.scaled(peak), peak, test
+    if before is not None:
+        peak = before[1]["settings"]["lr_max"]
+        return shape.scaled(peak), peak, None
+    test = _found(model, data, shape, range_test, fit)
+    return shape.scaled(test.suggestion), test.suggestion, test
 
 
 def _found(

@@ -17,7 +17,7 @@ from sconv.schedules import Schedule, onecycle_fastai
 from sconv.training.attach import detach, inner
 from sconv.training.freezing import body_and_head, flags_kept, freeze, unfreeze
 from sconv.training.inputs import check_compiled
-from sconv.training.keras_internals import spare_as
+from sconv.training.keras_internals import uses_weight_decay
 from sconv.training.parameter_groups import group_parameters, has_groups
 
 # What of `fit_one_cycle` is decided here, and by which settings.
@@ -71,7 +71,9 @@ def fine_tune(
             freeze(body)
             settings = {**fit, "schedule": rise, "checkpoint": kept and kept / "head"}
             parts.append(fit_one_cycle(model, data, epochs=freeze_epochs, lr_max=base_lr, **settings))
-        base_lr, fit["accelerate"] = parts[0].lr_max, False  # done, and told
+        base_lr = parts[0].lr_max
+        # Done, and told.
+        fit = {name: value for name, value in fit.items() if name != "range_test"} | {"accelerate": False}
     if epochs:
         with _compiled_anew(model):
             unfreeze(body)
@@ -133,7 +135,10 @@ def _compiled_anew(model: keras.Model) -> Iterator[None]:
     own = model.optimizer
     with model.distribute_strategy.scope():
         anew = type(own).from_config(own.get_config())
-    spare_as(inner(anew), inner(own))
+    # What no config holds.
+    spared = [variable for variable in model.weights if not uses_weight_decay(inner(own), variable)]
+    if spared:
+        inner(anew).exclude_from_weight_decay(var_list=spared)
     with flags_kept(model):
         _put_on(model, anew)
         try:

@@ -19,9 +19,6 @@ from typing import Any
 LEARNING_RATE = "_get_current_learning_rate"  # read by the public `learning_rate`, in a step and outside
 USES_WEIGHT_DECAY = "_use_weight_decay"  # whether a variable has decoupled weight decay
 
-# What `exclude_from_weight_decay` leaves on an optimizer, and no config holds.
-_SPARED = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
-
 # The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each; of (first batch,
 # iterator) before Keras 3.9.
 _ENUMERATE = "_enumerate_iterator"
@@ -37,11 +34,6 @@ _OF_A_TRACE = "CustomGradient-"
 def uses_weight_decay(optimizer: Any, variable: Any) -> bool:
     """What the optimizer's own class says, after its `exclude_from_weight_decay`."""
     return bool(type(optimizer)._use_weight_decay(optimizer, variable))
-
-
-def spare_as(optimizer: Any, other: Any) -> None:
-    """Have `optimizer` spare from weight decay what `exclude_from_weight_decay` had `other` spare."""
-    vars(optimizer).update({name: vars(other)[name] for name in _SPARED if name in vars(other)})
 
 
 def variable_key(optimizer: Any, variable: Any) -> Any:

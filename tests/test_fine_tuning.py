@@ -194,16 +194,17 @@ def test_what_is_frozen_in_a_body_that_learns_stays_frozen():
 def test_a_fit_that_is_cut_short_leaves_the_model_as_it_was_found(part):
     class Cut(Seen):
         def on_epoch_end(self, epoch, logs=None):
+            self.driven = self.model.optimizer
             if len(self.fits) == part + 1:
                 raise KeyboardInterrupt
 
-    model = own()
+    model, cut = own(), Cut()
     model.get_layer("one").trainable = False
     optimizer = compiled(model).optimizer
     with pytest.raises(KeyboardInterrupt):
-        sconv.fine_tune(model, (X, Y), 2, 1, 0.1, callbacks=[Cut()], **QUIET)
+        sconv.fine_tune(model, (X, Y), 2, 1, 0.1, callbacks=[cut], **QUIET)
     before = weights_of(model)
-    assert (model.optimizer, attached_to(optimizer)) == (optimizer, None)
+    assert (model.optimizer, attached_to(cut.driven)) == (optimizer, None)
     model.fit(X, Y, **QUIET)
     assert moved(before, weights_of(model)) == {"norm", "new"}
 

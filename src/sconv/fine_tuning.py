@@ -82,7 +82,7 @@ def fine_tune(
             group_parameters(model.optimizer, model, decay_all=True, lr_factors=factors)
             settings = {**fit, "schedule": cycle, "checkpoint": kept and kept / "all"}
             parts.append(fit_one_cycle(model, data, epochs=epochs, lr_max=base_lr, **settings))
-    return _joined(parts)
+    return _joined(parts, base_lr)
 
 
 def _policies(pct_start: float, div: float, momentum: Any) -> tuple[Callable[[float], Schedule], ...]:
@@ -154,11 +154,12 @@ def _put_on(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
     vars(model).update(optimizer=optimizer, train_function=None)
 
 
-def _joined(parts: Sequence[keras.callbacks.History]) -> keras.callbacks.History:
+def _joined(parts: Sequence[keras.callbacks.History], base_lr: float | str) -> keras.callbacks.History:
     """The last History with the epochs of those before it, and what the first found."""
     history = parts[-1]
     logs = [part.history for part in parts]
     history.history = {name: [value for log in logs for value in log[name]] for name in logs[-1]}
     history.epoch = list(range(sum(len(part.epoch) for part in parts)))
+    history.lr_max = parts[0].lr_max if base_lr == checks.AUTO else base_lr
     history.range_test = parts[0].range_test
     return history

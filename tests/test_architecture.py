@@ -28,6 +28,7 @@ LIBRARY = {
     "training": {"checks", "schedules", "plots", "datasets"},
     "lr_finder": {"checks", "schedules", "plots", "datasets", "training"},
     "fit": {"checks", "schedules", "datasets", "training", "lr_finder"},
+    "fine_tuning": {"checks", "schedules", "training", "fit"},
 }
 FRAMEWORK = {
     "output": set(),

@@ -10,6 +10,7 @@ from sconv import checks
 
 if TYPE_CHECKING:
     from sconv import schedules as schedules
+    from sconv.fine_tuning import fine_tune as fine_tune
     from sconv.fit import fit_one_cycle as fit_one_cycle
     from sconv.lr_finder.finder import LRFinder as LRFinder
     from sconv.lr_finder.finder import lr_find as lr_find
@@ -38,6 +39,7 @@ _imported, __dir__, __all__ = lazy_loader.attach(
         "training.acceleration": ["accelerate", "decelerate"],
         "training.callbacks": ["ScheduleCallback"],
         "training.checkpoint": ["Checkpoint"],
+        "fine_tuning": ["fine_tune"],
         "fit": ["fit_one_cycle"],
         "lr_finder.finder": ["LRFinder", "lr_find"],
         "training.attach": ["attach", "detach"],

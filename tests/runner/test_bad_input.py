@@ -207,7 +207,7 @@ def test_outputs_is_full(environment, tmp_path):
     )
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
-    assert line.startswith("sconv: hydra.run.dir: cannot write")
+    assert line.startswith("sconv: checkpoint: cannot write")
     assert "File too large" in line
     (summary,) = tmp_path.rglob("summary.json")
     assert json.loads(summary.read_text())["status"] == "failed"

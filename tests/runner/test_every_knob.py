@@ -113,7 +113,7 @@ KNOBS = {
     "resume_sweep": Knob("{runs}", "sweep"),
     "run": Knob("{runs}/second", "evaluation", (*EVALUATE, "run={runs}/first")),
     "images": Knob("{runs}/images/1.png", "predictions", (*PREDICT, "images={runs}/images/0.png")),
-    "allowed_targets": Knob("[test_every_knob.*]", "evaluation", ("task=evaluate", "run={runs}/first")),
+    "allowed_targets": Knob("[test_every_knob.*]", "evaluation", ("task=evaluate", "run={runs}/second")),
 }
 # What may not be changed, and why.
 REFUSED = {"optimizer.learning_rate": "the schedule drives it, from the first update to the last"}
@@ -166,9 +166,9 @@ def runs(tmp_path_factory, compose, train):
     for name, seed in (("first", 0), ("second", 1)):
         train(f"seed={seed}", into=folder / name)
         (folder / name / ".hydra").mkdir()
-        settings = OmegaConf.to_container(compose(*TINY), resolve=True)
-        write_settings(folder / name, Settings(settings, {}, [], str(Path.cwd())))
         OmegaConf.save({"dataset": {"_target_": f"{HERE}.other_data"}}, folder / name / ".hydra" / "config.yaml")
+    settings = OmegaConf.to_container(compose(*TINY), resolve=True)
+    write_settings(folder / "first", Settings(settings, {}, [], str(Path.cwd())))
     (folder / "images").mkdir()
     for number in range(2):
         pixels = np.random.default_rng(number).integers(0, 256, (6, 6)).astype(np.uint8)

@@ -300,6 +300,29 @@ def test_layers_that_are_frozen_ask_for_nothing(capsys):
     assert_close(model.layers[2].get_weights(), before, 0)
 
 
+def test_layers_that_run_as_in_evaluation_keep_their_statistics(capsys):
+    class Evaluated(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.norm, self.new = (
+                keras.layers.Flatten(),
+                BatchNormalization(),
+                keras.layers.Dense(10, "softmax"),
+            )
+            self(np.zeros((1, 8, 8, 1)))
+
+        def call(self, inputs):
+            return self.new(self.norm(self.flat(inputs), training=False))
+
+    model = Evaluated()
+    model.compile(keras.optimizers.SGD(momentum=0.9), "sparse_categorical_crossentropy")
+    before = model.norm.get_weights()
+    cycle(model, verbose=2, update_bn=True)
+    assert "statistics" not in capsys.readouterr().out
+    assert_close(model.norm.get_weights()[2:], before[2:], 0)
+    assert (model.norm.get_weights()[0] != before[0]).any()
+
+
 def test_a_fit_is_not_lost_where_the_data_cannot_be_had_again():
     model, images, labels = small(), data().train.images, data().train.labels
     passes = []

@@ -35,9 +35,16 @@ def update_bn(model: keras.Model, data: Any, batch_size: int | None = None, step
     These layers alone run as in training: dropout, noise and augmentation layers are off, as they are in evaluation,
     for which the statistics are. (torch.optim.swa_utils.update_bn, which this is after, has them on; it counts every
     batch alike, and variances are there with n - 1.) Frozen layers, renormalising ones and those that the model's
-    `predict` does not pass through keep their statistics. Where the data fails, all do.
+    `predict` does not pass through keep their statistics. Where the data fails, all do. Layers that the model calls
+    with training=False are not known from others here, as they are at the end of `fit_one_cycle`: freeze them.
     """
-    layers = updatable(model)
+    return compute(updatable(model), model, data, batch_size, steps)
+
+
+def compute(
+    layers: Sequence[BatchNormalization], model: keras.Model, data: Any, batch_size: int | None, steps: int | None
+) -> int:
+    """What `update_bn` does, of some layers."""
     check_predicts(model)
     if not layers:
         return 0

@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.layers import BatchNormalization
 
 from sconv import checks
 from sconv.training.attach import inner
-from sconv.training.batch_statistics import check_predicts, updatable, update_bn
+from sconv.training.batch_statistics import check_predicts, compute, updatable
 
 # Of training: by how much an average may lag behind the weights.
 _LAG = 1 / 20
@@ -23,7 +24,8 @@ class FinalStatistics(keras.callbacks.Callback):
 
     `when` is true, false or "auto": where the averages cannot have arrived, or the optimizer averages the weights
     (`use_ema`), of which nobody took statistics. They are computed before the last validation, so that this is of the
-    model that is left, and after the fit where that changed it again. The last of the callbacks.
+    model that is left, and after the fit where that changed it again. The last of the callbacks. Layers whose averages
+    training did not move, such as those that the model calls with training=False, keep them.
 
     Whether they have arrived: after n batches at momentum m their initial values still weigh m^n, about e^(-n (1 - m)),
     and they lag the weights by 1 / (1 - m) batches. The rule is that this lag be at most a twentieth of training,
@@ -39,6 +41,11 @@ class FinalStatistics(keras.callbacks.Callback):
         self.when = checks.choice("update_bn", when, (True, False, checks.AUTO))
         self._data, self._batch_size, self._steps = data, batch_size, steps
         self.outcome: str | None = None
+
+    def set_model(self, model: keras.Model) -> None:
+        super().set_model(model)
+        # Before a checkpoint is put back.
+        self._found = {id(layer): _averages(layer) for layer in updatable(model)}
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.outcome = None
@@ -67,7 +74,7 @@ class FinalStatistics(keras.callbacks.Callback):
         if reason is None:
             return
         try:
-            count = update_bn(self.model, self._data, self._batch_size, self._steps)
+            count = compute(self._moved(), self.model, self._data, self._batch_size, self._steps)
         except Exception as error:
             if self.when is True:
                 raise
@@ -80,7 +87,7 @@ class FinalStatistics(keras.callbacks.Callback):
 
     def _reason(self) -> str | None:
         """Why the averages will not do; None where they will, or are to be left."""
-        layers = updatable(self.model)
+        layers = self._moved()
         if self.when is False or not layers:
             return None
         if self.when is True:
@@ -91,10 +98,18 @@ class FinalStatistics(keras.callbacks.Callback):
         momentum = max(layer.momentum for layer in layers)
         return f"{batches:,} batches are few at momentum {momentum:g}" if too_few(batches, momentum) else None
 
+    def _moved(self) -> list[BatchNormalization]:
+        layers = updatable(self.model)
+        return [layer for layer in layers if not np.array_equal(_averages(layer), self._found.get(id(layer), ()))]
+
 
 def too_few(batches: int, momentum: float) -> bool:
     """Whether a training of so many batches leaves moving averages of this momentum behind its weights."""
     return _LAG * batches * (1 - momentum) < 1
+
+
+def _averages(layer: BatchNormalization) -> np.ndarray:
+    return np.stack([np.asarray(moving.numpy()) for moving in (layer.moving_mean, layer.moving_variance)])
 
 
 def _uses_ema(model: keras.Model) -> bool:

@@ -68,6 +68,11 @@ def group_parameters(
     return optimizer
 
 
+def has_groups(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether `group_parameters` was called on it."""
+    return USES_WEIGHT_DECAY in vars(inner(optimizer))
+
+
 def _factors(
     optimizer: keras.optimizers.Optimizer, model: keras.Model | None, wanted: Mapping[str, float]
 ) -> dict[Any, float]:

@@ -1,0 +1,93 @@
+"""What a rate costs against the best one: range tests, and trainings over a grid of rates, on several pairs and seeds.
+
+    python experiments/lr_rules/measure.py --cifar10 FOLDER                       # everything
+    python experiments/lr_rules/measure.py --pairs mlp-digits-adam --seeds 0      # a small piece
+
+CIFAR-10 is a folder of images, class folders below train/ and test/. Appends to trainings.csv (one row a training) and
+range_tests.csv (one row a step) beside this file, and makes only what is not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+from pathlib import Path
+
+import keras
+import numpy as np
+import pairs
+
+import sconv
+
+HERE = Path(__file__).resolve().parent
+POINTS = 9  # of the grid, even over log lr
+STEPS = 300  # of the range test
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", nargs="+", default=list(pairs.PAIRS), choices=pairs.PAIRS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--cifar10", default="")
+    parser.add_argument("--into", type=Path, default=HERE)
+    arguments = parser.parse_args()
+    pairs.CIFAR10 = arguments.cifar10
+    trained = Table(arguments.into / "trainings.csv", ("pair", "seed", "lr_max", "score"))
+    tested = Table(arguments.into / "range_tests.csv", ("pair", "seed", "step", "learning_rate", "loss"))
+    for seed in arguments.seeds:
+        for name in arguments.pairs:
+            pair = pairs.PAIRS[name]
+            if not tested.has(name, seed):
+                found = range_test(pair, seed)
+                steps = zip(found.learning_rates, found.losses, strict=True)
+                tested.add([(name, seed, step, f"{lr:.6g}", f"{loss:.6g}") for step, (lr, loss) in enumerate(steps)])
+            for lr in np.geomspace(pair.low, pair.high, POINTS):
+                lr_max = f"{lr:.4g}"
+                if not trained.has(name, seed, lr_max):
+                    trained.add([(name, seed, lr_max, f"{train(pair, seed, float(lr_max)):.4f}")])
+                    print(*trained.rows[-1], flush=True)
+
+
+class Table:
+    """A csv file that grows by whole blocks of rows."""
+
+    def __init__(self, path: Path, columns: tuple[str, ...]):
+        self.path = path
+        if not path.is_file():
+            self._append([columns])
+        with open(path, newline="") as file:
+            self.rows = [tuple(row) for row in csv.reader(file)]
+
+    def has(self, *start: object) -> bool:
+        """Whether a row begins so."""
+        wanted = tuple(map(str, start))
+        return any(row[: len(wanted)] == wanted for row in self.rows)
+
+    def add(self, rows: list[tuple]) -> None:
+        self._append(rows)
+        self.rows += [tuple(map(str, row)) for row in rows]
+
+    def _append(self, rows: list[tuple]) -> None:
+        with open(self.path, "a", newline="") as file:
+            csv.writer(file).writerows(rows)
+
+
+def range_test(pair: pairs.Pair, seed: int) -> sconv.RangeTest:
+    """As `fit_one_cycle` does it: with the momentum that the policy has at its peak."""
+    x, y, *_ = pair.data()
+    finder = functools.partial(sconv.lr_find, momentum=0.85, max_steps=STEPS)
+    return finder(pair.build(seed), (x, y), batch_size=pair.batch_size)
+
+
+def train(pair: pairs.Pair, seed: int, lr_max: float) -> float:
+    """The score after one cycle to `lr_max`; 0 where the loss stopped being a number."""
+    x, y, *_ = pair.data()
+    model = pair.build(seed)
+    options = {"batch_size": pair.batch_size, "verbose": 0, "callbacks": [keras.callbacks.TerminateOnNaN()]}
+    sconv.fit_one_cycle(model, (x, y), epochs=pair.epochs, lr_max=lr_max, **options)
+    return pair.score(model)
+
+
+if __name__ == "__main__":
+    main()

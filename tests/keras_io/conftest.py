@@ -1,8 +1,8 @@
 """keras.io's examples on data at hand: as published, and with their `fit` replaced by `sconv.fit_one_cycle`.
 
-Network, data, batches, loss and optimizer are the same in both; the rate is the page's own, the epochs are scaled to the
-size of the data. Ours are fewer, or as many to a better end, and no rate is chosen by hand. The updates of the range test,
-a few hundred at most, come on top: on the pages' full data they are a small part of training.
+Network, data, batches, loss and optimizer are the same in both; the published rate is the page's own, the epochs are
+scaled to the size of the data. Ours are fewer, or as many to a better end, and no rate is chosen by hand. The updates
+of the range test, a few hundred at most, come on top: on the pages' full data they are a small part of training.
 """
 
 from __future__ import annotations

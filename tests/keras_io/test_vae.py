@@ -99,7 +99,7 @@ def reconstruction_loss(model, digits):
 
 
 @pytest.mark.xfail(
-    reason="auto takes 0.1 where 0.01 is right: the loss of the mean digit, to which it falls first, is borne far longer"
+    reason="auto takes 0.1 where 0.01 is right: the loss falls to that of the mean digit, which higher rates bear too"
 )
 def test_better_in_as_many_epochs(digits, mean):
     assert mean(one_line, digits) < mean(published, digits)

@@ -15,7 +15,7 @@ import sconv
 from sconv.datasets import mnist_5k
 
 # What Keras says of every dataset that shuffles by itself.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 
 import sconv
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import sconv
 # Told are: RMSprop without momentum has none to cycle; so small a network with sigmoids does not diverge.
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.filterwarnings("ignore:RMSprop was built with momentum=0"),
     pytest.mark.filterwarnings("ignore:lr_find. the loss had not diverged"),
 ]

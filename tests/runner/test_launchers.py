@@ -129,8 +129,12 @@ def found(folder):
     [
         ("joblib", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
         # Of itself Ray would start the job once more.
-        ("ray", ["hydra/launcher=ray", "++hydra.launcher.ray={init: {num_cpus: 2}, remote: {max_retries: 0}}"]),
-        ("submitit", ["hydra/launcher=submitit_local"]),
+        pytest.param(
+            "ray",
+            ["hydra/launcher=ray", "++hydra.launcher.ray={init: {num_cpus: 2}, remote: {max_retries: 0}}"],
+            marks=pytest.mark.long,
+        ),
+        pytest.param("submitit", ["hydra/launcher=submitit_local"], marks=pytest.mark.long),
     ],
 )
 def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):

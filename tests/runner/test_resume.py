@@ -177,6 +177,7 @@ def test_restarted_with_half_the_learning_rate(job, tmp_path):
     Left(resumed(job, directory, last, small, tmp_path)).check_equals(left)
 
 
+@pytest.mark.long
 def test_it_is_not_restarted_for_ever(job, tmp_path):
     with pytest.raises(Diverged):
         train_task(job(*SMALL, *EXPLOSIVE, "lr_max=1e9", "checkpoint.every=[]", directory=tmp_path))
@@ -184,6 +185,7 @@ def test_it_is_not_restarted_for_ever(job, tmp_path):
     assert (summary["status"], len(summary["restarts"])) == ("diverged", 8)
 
 
+@pytest.mark.long
 def test_what_is_lost_is_given_up(job, tmp_path):
     """Its loss is a number to the end: the status tells, and the next try begins anew."""
     lost = (f"model._target_={HERE}.stuck", "dataset.train_size=160", "dataset.noise=2", "epochs=20", "lr_max=5")

@@ -213,7 +213,7 @@ def test_resumed_at_every_step_is_the_same_training(kind, tmp_path):
 
 
 def leave_out_the_data_position(monkeypatch):
-    monkeypatch.setattr(keras_internals, "next", lambda batches: None, raising=False)
+    monkeypatch.setattr(keras_internals, "next", lambda *of: next(*of) if of[1:] else None, raising=False)
 
 
 def leave_out(change):

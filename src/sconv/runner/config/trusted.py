@@ -94,7 +94,7 @@ def _check_target(target: Any, patterns: Sequence[str]) -> None:
         known = callable(found) and made and matches(identity, patterns)
     if not known:
         raise checks.SettingError(
-            f"_target_: the run's config names {checks.shown(target)}, which is no loader of sconv's; "
+            f"_target_: the run's config names {checks.shown(target)}, expected one of sconv's own; "
             "if you trust it, allowed_targets=[my_package.*] allows more"
         )
 

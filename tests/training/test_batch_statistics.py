@@ -317,7 +317,7 @@ def test_layers_that_run_as_in_evaluation_keep_their_statistics(capsys):
     model = Evaluated()
     model.compile(keras.optimizers.SGD(momentum=0.9), "sparse_categorical_crossentropy")
     before = model.norm.get_weights()
-    cycle(model, verbose=2, update_bn=True)
+    cycle(model, verbose=2, update_bn=True, lr_max=1e-3)
     assert "statistics" not in capsys.readouterr().out
     assert_close(model.norm.get_weights()[2:], before[2:], 0)
     assert (model.norm.get_weights()[0] != before[0]).any()

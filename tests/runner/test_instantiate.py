@@ -237,6 +237,7 @@ def test_own_model_and_data_by_target(tmp_path):
     assert summary["parameters"] == 9 * 8 + 8 + 8 * 3 + 3
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_own_package_in_a_fresh_environment(tmp_path):
     python = tmp_path / "venv" / "bin" / "python"

@@ -7,13 +7,13 @@ import csv
 import io
 import json
 import os
-import signal
 import subprocess
 
 import pytest
 import yaml
 
 import fabricate
+from hostile import alarm
 from sconv.report.__main__ import main
 
 DIGITS = "1" * 401
@@ -174,22 +174,6 @@ def deep_folder(top, levels):
     finally:
         os.close(here)
         subprocess.run(["rm", "-rf", top / "d"], check=True)
-
-
-@contextlib.contextmanager
-def alarm(seconds):
-    """Raise in what hangs."""
-
-    def stop(*_):
-        raise TimeoutError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_good_run_is_shown_whatever_lies_beside_it(broken):

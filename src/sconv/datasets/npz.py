@@ -32,14 +32,15 @@ def load(
     """
     file = Path(path).expanduser()
     try:
-        with inside.opened(file) as opened, np.load(opened, allow_pickle=False) as arrays:
+        with inside.opened(file) as opened:
+            arrays = np.load(opened, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
+                raise checks.DataError(f"dataset npz: {file} holds one array without a name, expected an .npz file")
             _check_sizes(arrays.zip)
             pairs = _pairs(file, arrays.files, train, test)
             splits = {part: (_inputs(arrays[inputs]), arrays[labels]) for part, (inputs, labels) in pairs.items()}
-    except checks.UserError:
+    except (checks.UserError, AttributeError, NameError):  # the last two are faults of this code, and of no file
         raise
-    except (AttributeError, TypeError) as error:  # an .npy file is an array at once
-        raise checks.DataError(f"dataset npz: {file} holds one array without a name, expected an .npz file") from error
     except Exception as error:  # a damaged archive, or one that memory does not hold, raises of a dozen kinds
         raise checks.DataError(f"dataset npz: cannot read {file}: {' '.join(str(error).split())}") from error
     for part, (inputs, labels) in splits.items():

@@ -125,7 +125,13 @@ def test_diverged(command, tmp_path):
 def test_ctrl_c(environment, tmp_path):
     arguments = [sys.executable, "-u", "-m", "sconv", *TINY, "epochs=100000"]
     running = subprocess.Popen(
-        arguments, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        arguments,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
     try:
         for line in running.stdout:
@@ -135,7 +141,7 @@ def test_ctrl_c(environment, tmp_path):
         _, errors = running.communicate(timeout=120)
     finally:
         running.kill()
-    assert running.returncode == 130
+    assert running.returncode == 130, errors
     assert errors.splitlines() == ["interrupted"]
     directory, summary = one_run(tmp_path)
     assert summary["status"] == "interrupted"

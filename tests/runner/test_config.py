@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 from hydra.errors import HydraException
 from hydra.utils import get_method, get_object, instantiate
@@ -63,6 +64,8 @@ def test_option_begins_with_a_comment(path):
 @pytest.mark.parametrize("path", CALLABLES, ids=labels(CALLABLES))
 def test_option_sets_nothing_its_callable_lacks(path):
     values = body(path)
+    if values["_target_"] == "keras.optimizers.Muon" and not hasattr(keras.optimizers, "Muon"):
+        pytest.skip("an older Keras")
     known = inspect.signature(get_object(values["_target_"])).parameters
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in known.values()):
         assert {key for key in values if not key.startswith("_")} - {"defaults"} <= set(known)

@@ -132,6 +132,7 @@ def _watching(model: keras.Model, averages: Sequence[_Average]) -> Iterator[None
         (vars(average.layer), "call", average.call) for average in averages
     ]
     places.append((vars(model), "predict_step", step))
+    places.append((vars(model), "history", None))  # which predict writes in an older Keras, and fit returns
     found = [place.get(name) for place, name, _ in places]
     model.predict_function = None
     for place, name, ours in places:

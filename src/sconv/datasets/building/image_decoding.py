@@ -101,6 +101,7 @@ def _in_mode(image: Image.Image, mode: str) -> Image.Image:
         return image
     if image.mode not in (*GREY, *COLOUR):
         raise ValueError(f"mode {image.mode}: not 8 bits a channel")
+    image.load()  # some formats have their palette only then
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import math
 import stat
@@ -18,12 +19,15 @@ MOST_PIXELS = 1 << 28  # of one input
 MOST_CLASSES = 1 << 20
 _CONFIG = "config.json"
 # What carries code of the file's own, or reads files that it names.
-_CLASSES = ("Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
+_CLASSES = ("Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")
 _ROOMS = ("utils", "saving", "export", "datasets", "config", "callbacks", "distribution", "legacy", "wrappers")
 
 
-def check_file(path: Path) -> None:
-    """Raise DataError unless it is a whole archive, no larger in memory than a model, of parts that only compute."""
+def check_file(path: Path) -> list[str]:
+    """Raise DataError unless it is a whole archive, no larger in memory than a model, of parts that only compute.
+
+    Returns the names under which the parts that are none of Keras's own have to be registered.
+    """
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
@@ -39,11 +43,17 @@ def check_file(path: Path) -> None:
         raise
     except Exception as error:  # a damaged archive raises of a dozen kinds
         raise checks.DataError(f"run: {path} is broken: it is no whole .keras file") from error
+    foreign = []
     for part in _parts(config):
-        name, module = str(part["class_name"]), part.get("module")
-        rooms = str(module).removeprefix("keras.").removeprefix("src.").split(".")
-        if name in _CLASSES or (str(module).startswith("keras") and rooms[0] in _ROOMS):
+        name, module = str(part["class_name"]), str(part.get("module"))
+        own, _, rest = module.partition(".")
+        # Older Keras takes a function that it does not know from Python's own.
+        python = own == "builtins" and str(part.get("config")) in vars(builtins)
+        if name in _CLASSES or python or (own == "keras" and rest.removeprefix("src.").split(".")[0] in _ROOMS):
             raise checks.DataError(f"run: {path} holds {checks.shown(name)}, which may run code of its own")
+        if own not in ("keras", "builtins", "None"):
+            foreign.append(str(part.get("registered_name")))
+    return foreign
 
 
 def _parts(config: Any) -> Iterator[dict[str, Any]]:

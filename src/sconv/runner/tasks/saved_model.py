@@ -42,13 +42,16 @@ def load_model(cfg: DictConfig, directory: Path) -> Any:
     """
     allowed = cfg.allowed_targets
     path = directory / "model.keras"
-    check_file(path)
+    foreign = check_file(path)
     import keras
 
     builder = _builder(directory)
     if builder and matches(builder, allowed):
         targets.function("model", builder)
     try:
+        for name in foreign:  # which older Keras would import
+            if keras.saving.get_registered_object(name) is None:
+                raise TypeError(f"{name} is not registered")
         model = keras.saving.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises many kinds
         first: BaseException = error

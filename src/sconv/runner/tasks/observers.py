@@ -61,9 +61,9 @@ class TrainingObservers:
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
         watching = [follow_epochs(stream), epochs, self.driver, self._timer, self._bar, *averaged]
         self._statistics = FinalStatistics(stream, update_bn)
-        # The first, so that at the end of a fit it comes before the schedule is off and the weights are averaged.
         giving_up = GiveUp(self.driver, stream.batches, chance(planned.dataset, model))
         ending = [giving_up, StopOnRequest(request, keeper), self._statistics]
+        # The keeper counts a batch before anybody asks it for a checkpoint of it.
         self.callbacks = [*([keeper] if keeper else []), *watching, *ending]
         if keeper is not None:
             keeper.parts.update(run=run, epochs=self, timer=self._timer)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -65,9 +64,7 @@ def disturbed(folder: Path, name: str, kills: int, arguments: list[str], dice: r
     """Carry out a run to its end, killed again and again, at most so often; returns how often it was."""
     run, done = folder / name, 0
     while True:
-        again = (run / "settings.json").exists()
-        if run.exists() and not again:
-            shutil.rmtree(run)  # killed before it had said what it is to do
+        again = (run / ".hydra").exists()  # else killed before the directory was its own: the same command once more
         beginning = [f"resume={name}"] if again else [*arguments, OFTEN, f"hydra.run.dir={name}"]
         process = sconv(*beginning, folder=folder)
         moment = MOMENTS[len(told) % len(MOMENTS)]

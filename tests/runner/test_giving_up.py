@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sconv.runner.tasks.giving_up import is_lost
+from sconv import runs
+from sconv.runner.tasks.giving_up import Lost, is_at_chance, is_lost
 
 STEPS, LONG = 400, 100
 
@@ -57,3 +58,25 @@ def test_few_losses_tell_nothing():
     assert is_lost(exploded, LONG, left=0)
     assert not is_lost(exploded[:199], LONG, left=0)
     assert not is_lost(exploded, 49, left=0)
+
+
+def test_at_chance_is_not_below_it_for_long():
+    chance = {**dict.fromkeys(("at chance", "a plateau, then a fall to come"), True), "learns": False}
+    for shape, expected in chance.items():
+        values = [losses(MAY_LEARN[shape], seed=seed) for seed in range(50)]
+        assert {is_at_chance(each, LONG, 2.3) for each in values} == {expected}
+    fell = losses(lambda at: 2.3 if at < 0.95 else 1.0)
+    assert not is_at_chance(fell[: STEPS - 10], LONG, 2.3)
+
+
+@pytest.mark.slow
+def test_a_network_that_is_dead_is_given_up(train, tmp_path):
+    """Its units answer nothing to any input; one that has hardly moved answers, and is left alone."""
+    with pytest.raises(
+        Lost, match=r"at chance or above it for 20 steps.* at step 49 \(learning rate .*, momentum .*lower"
+    ):
+        train("epochs=8", "lr_max=1000", into=tmp_path)
+    summary = runs.read_summary(tmp_path)
+    assert (summary["status"], summary["steps"], summary["diverged"]["step"]) == ("diverged", 50, 49)
+    summary = runs.read_summary(train("epochs=8", "lr_max=1e-7"))
+    assert (summary["status"], summary["steps"], summary["learned"]) == ("finished", 80, False)

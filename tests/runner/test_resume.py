@@ -6,9 +6,11 @@ import contextlib
 import csv
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import keras
@@ -21,6 +23,7 @@ import faults
 from sconv import runs, schedules
 from sconv.datasets import synthetic
 from sconv.datasets.dataset import Stream
+from sconv.runner import errors, resuming
 from sconv.runner.tasks import giving_up, going_on
 from sconv.runner.tasks.train import train as train_task
 from sconv.training import checkpoint_file
@@ -124,7 +127,7 @@ def whole(job, tmp_path_factory):
 
 
 def resumed(job, directory, place, overrides, folder):
-    """What a run leaves that was killed at the end, of whose checkpoints one alone is left."""
+    """What a run leaves that was killed at the end, of whose checkpoints one is left; under a clock that jumps."""
     into = folder / f"{place.file_name}"
     shutil.copytree(directory, into)
     for position, path in checkpoint_file.listed(into / "checkpoints"):
@@ -134,7 +137,9 @@ def resumed(job, directory, place, overrides, folder):
     (into / "lr_find.json").unlink(missing_ok=True)  # what was found is not looked for again
     summary = json.loads((into / "summary.json").read_text())
     (into / "summary.json").write_text(json.dumps({**summary, "status": "running"}))
-    train_task(dataclasses.replace(job(*SMALL, *overrides, directory=into), resumed=True))
+    with pytest.MonkeyPatch.context() as patch:
+        jumping(patch)
+        train_task(dataclasses.replace(job(*SMALL, *overrides, directory=into), resumed=True))
     return into
 
 
@@ -212,35 +217,87 @@ def test_killed_at_random_moments():
     faults.main(kills=5, seed=1, epochs=6)
 
 
-@pytest.mark.parametrize("trouble", ["the disk is full", "the folder is gone"])
-def test_without_room_it_ends_whole_and_goes_on_with_it(job, tmp_path, trouble, monkeypatch):
-    overrides = (*SMALL, *MLP, "checkpoint.keep=2", "checkpoint.every=2steps")
-    train_task(job(*overrides, directory=tmp_path / "whole"))
-    directory, steps, write = tmp_path / "run", runs.RunWriter.steps, Path.write_bytes
+OFTEN = (*SMALL, *MLP, "checkpoint.keep=2", "checkpoint.every=2steps")
+TROUBLES = {
+    "the disk is full": OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    "the folder is read-only": OSError(errno.EROFS, os.strerror(errno.EROFS)),
+    "the folder is gone": None,
+    "no memory for a step": tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\n[[node]]"),
+    "no memory for a checkpoint": MemoryError(),
+}
 
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+@pytest.fixture(scope="module")
+def undisturbed(job, tmp_path_factory):
+    train_task(job(*OFTEN, directory=tmp_path_factory.mktemp("undisturbed")))
+    return Left(tmp_path_factory.getbasetemp() / "undisturbed0")
+
+
+def strike(trouble, patch, directory, elsewhere):
+    """Have it come about; what raises at once does."""
+    write, sync = Path.write_bytes, os.fsync
+
+    def fails(*_, **__):
+        raise TROUBLES[trouble]
+
+    if trouble == "the folder is gone":
+        directory.rename(elsewhere)
+    elif trouble == "no memory for a checkpoint":
+        patch.setattr(
+            os, "fsync", lambda handle: fails() if "npz" in os.readlink(f"/proc/self/fd/{handle}") else sync(handle)
+        )
+    else:
+        if isinstance(TROUBLES[trouble], OSError):
+            patch.setattr(Path, "write_bytes", lambda path, content: (write(path, content[:9]), fails()))
+        fails()
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_without_room_it_ends_whole_and_goes_on_with_it(job, undisturbed, tmp_path, trouble, monkeypatch):
+    directory, elsewhere, steps = tmp_path / "run", tmp_path / "elsewhere", runs.RunWriter.steps
 
     def watched(self, first, *columns):
-        if first < BATCHES + 3:
-            steps(self, first, *columns)
-        elif trouble == "the disk is full":
-            monkeypatch.setattr(Path, "write_bytes", lambda path, content: (write(path, content[:9]), full()))
-            full()
-        else:
-            directory.rename(tmp_path / "elsewhere")
-            steps(self, first, *columns)
+        if first >= BATCHES + 3:
+            strike(trouble, monkeypatch, directory, elsewhere)
+        steps(self, first, *columns)
 
     monkeypatch.setattr(runs.RunWriter, "steps", watched)
-    with pytest.raises(OSError, match=r"No space left|No such file"):
-        train_task(job(*overrides, directory=directory))
+    with pytest.raises((OSError, MemoryError, tf.errors.OpError)) as caught:
+        train_task(job(*OFTEN, directory=directory))
     monkeypatch.undo()
-    if trouble == "the disk is full":
-        assert runs.read_summary(directory)["status"] == "failed"
+    said = errors.line(caught.value)
+    if trouble == "the folder is gone":
+        assert "No such file" in said
+        elsewhere.rename(directory)
     else:
-        assert not directory.exists()
-        (tmp_path / "elsewhere").rename(directory)
+        assert said.startswith("batch_size: no memory left" if "memory" in trouble else "hydra.run.dir: cannot write")
+        assert runs.read_summary(directory)["status"] == "failed"
+    assert (errors.exit_code(caught.value), "\n" in said) == (2, False)
     assert not [path for path in directory.rglob(".*") if path.name != ".hydra"]
-    train_task(dataclasses.replace(job(*overrides, directory=directory), resumed=True))
+    train_task(dataclasses.replace(job(*OFTEN, directory=directory), resumed=True))
     assert 0 < runs.read_summary(directory)["resumed"][0]["step"] < 2 * BATCHES
-    Left(directory).check_equals(Left(tmp_path / "whole"))
+    Left(directory).check_equals(undisturbed)
+
+
+def jumping(patch):
+    """Have the clock jump back and forth by hours."""
+    real, hours = time.time, itertools.cycle((-5, 7, -30, 0))
+    patch.setattr(time, "time", lambda: real() + 3600 * next(hours))
+
+
+def test_a_clock_that_jumps_calls_for_no_checkpoint(job, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint_file, "prune", lambda *_, **__: None)
+    jumping(monkeypatch)
+    train_task(job(*SMALL, *MLP, "checkpoint.every=5min", directory=tmp_path))
+    assert [position for position, _ in checkpoint_file.listed(tmp_path / "checkpoints")] == [(2, 0)]
+
+
+def test_with_more_epochs_it_is_as_if_they_had_been_planned(job, tmp_path, monkeypatch):
+    """Under a schedule without an end: what a fit does at its end is not gone on from."""
+    longer = (*SMALL, *MLP, "schedule=constant")
+    monkeypatch.setattr(resuming, "change_record", lambda *_: None)  # of which a bare task has none
+    train_task(job(*longer, "epochs=3", directory=tmp_path / "whole"))
+    train_task(job(*longer, directory=tmp_path / "more"))
+    more = job(*longer, "epochs=3", "resume_allow=[epochs]", directory=tmp_path / "more")
+    train_task(dataclasses.replace(more, resumed=True))
+    Left(tmp_path / "more").check_equals(Left(tmp_path / "whole"))

@@ -98,3 +98,23 @@ summary = json.loads((job / "summary.json").read_text())
     assert len(list((job / "train").glob("events*"))) == 1
     assert (job / "notes.txt").read_text() == "mine"
     assert (job / "below" / "train" / "events.out.tfevents.1").read_text() == "theirs"
+
+
+def test_a_strangers_sweep_is_taken_up_as_data(environment, tmp_path):
+    """Nothing in it is resolved, and nothing is written through its links."""
+    victim, theirs = tmp_path / "victim", tmp_path / "theirs"
+    for name, overrides in (("7-a", "- name=${oc.env:SECRET}\n"), ("8-b", "&a [*a]")):
+        (theirs / name / ".hydra").mkdir(parents=True)
+        (theirs / name / ".hydra" / "overrides.yaml").write_text(overrides)
+        (theirs / name / "schedule.csv").write_text("step,learning_rate,momentum,phase\n0,1,,1\n1,1,,1\n")
+    (theirs / "multirun.yaml").touch()
+    command = shlex.split(f"-m task=show {TINY} schedule=constant,cosine resume_sweep=theirs")
+    victim.write_text("mine")
+    link = {"python": "import os; os.remove('theirs/multirun.yaml'); os.symlink('../victim', 'theirs/multirun.yaml')"}
+    steps = [{"arguments": command, "environment": {"SECRET": "told"}}, link, {"arguments": command}]
+    shown, _, refused = carry_out([{"folder": str(tmp_path), **step} for step in steps], environment)
+    assert (shown["code"], "${oc.env:SECRET}" in shown["out"], "told" in shown["out"]) == (1, True, False), shown
+    assert "Traceback" not in shown["err"]
+    line = "sconv: resume_sweep: got 'theirs', where multirun.yaml is a link, expected files of its own\n"
+    assert (refused["code"], refused["err"]) == (2, line)
+    assert victim.read_text() == "mine"

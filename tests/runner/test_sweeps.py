@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import os
 import re
 import time
@@ -14,6 +15,7 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
+from hostile import alarm
 from sconv import runs
 from sconv.runner import cli
 from sconv.runner.config.schema import CONF
@@ -153,6 +155,29 @@ def test_time_left(tmp_path, monkeypatch, overrides, jobs):
         assert in_a_worker == (f"{told}; {said}" if left else f"{told}\n")
     if jobs == 9:
         assert said == "2 of 8 jobs, about 0:03:00 left\n"
+
+
+BOMB = "a: &a [x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n" for before, name in itertools.pairwise("abcdefghi")
+)
+HOSTILE = {
+    "reads": "hydra: {overrides: {task: ['${oc.env:SEEDS}']}}",
+    "counts": "hydra: {overrides: {task: ['seed=range(1000000000000)']}}",
+    "grows": BOMB + "hydra: {overrides: {task: ['seed=0,1,2', *i]}}",
+    "another": "hydra: [overrides]",
+    "no text": "hydra: {overrides: {task: [{_target_: os.getcwd}, 3]}}",
+    "no override": "hydra: {overrides: {task: ['a=b(c']}}",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_a_strangers_sweep_says_is_text(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("SEEDS", "seed=0,1,2")
+    job(tmp_path / "0-seed=0", "finished", 0.5)
+    (tmp_path / "multirun.yaml").write_text(HOSTILE[kind])
+    os.utime(tmp_path / "multirun.yaml", (0, 0))
+    with initialize_config_dir(str(CONF), version_base="1.3"), alarm(20):
+        assert progress(tmp_path / "0-seed=0") == ""
 
 
 def test_a_job_without_a_directory_to_leave_word_in_is_not_lost(tmp_path, monkeypatch, capsys):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,12 +236,67 @@ def test_curves_can_be_watched_after_each_epoch(tmp_path):
 def test_a_run_begun_again_starts_its_curves_afresh(tmp_path):
     """A job of a sweep that is taken up again runs in the directory of the one that failed."""
     for _ in range(2):
-        runs.claim("hydra.sweep.subdir", tmp_path, {"overrides.yaml": "- seed=0\n"}, resumed=True)
+        runs.claim("hydra.sweep.subdir", tmp_path, {"overrides.yaml": "- seed=0\n"}, None, resumed=True)
         with contextlib.suppress(KeyboardInterrupt), runs.RunWriter(tmp_path) as run:
             run.steps(0, RATES, MOMENTA, LOSSES)
             raise KeyboardInterrupt
     assert len(rows(tmp_path / "steps.csv")) == 3
     assert [step for step, _ in scalars(tmp_path / "train")["loss"]] == [0, 1, 2]
+
+
+class Killed(BaseException):
+    """Nothing of the program catches it, as nothing catches a kill."""
+
+
+@contextlib.contextmanager
+def killed_before(number):
+    """Killed before the call of this number that changes a file; gives the count of the calls."""
+    calls = []
+
+    def deadly(call):
+        def dies(*arguments, **more):
+            calls.append(call)
+            if len(calls) == number:
+                raise Killed
+            return call(*arguments, **more)
+
+        return dies
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+        for where, names in ((os, ("rename", "replace")), (Path, ("mkdir", "write_text", "unlink"))):
+            for name in names:
+                patch.setattr(where, name, deadly(getattr(where, name)))
+        yield calls
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_claim_that_is_killed_leaves_a_free_directory_or_a_whole_run(tmp_path, resumed):
+    """Wherever it was: the same command, or resume=, goes on from there."""
+    texts = {"config.yaml": "seed: 0\n", "overrides.yaml": "- seed=0\n"}
+    record = runs.Settings({"seed": 0}, {}, ["seed=0"], "/")
+
+    def claim(directory, resumed=resumed):
+        runs.claim("hydra.run.dir", directory, texts, record, resumed=resumed)
+
+    for moment in itertools.count(1):
+        directory = tmp_path / str(moment)
+        if resumed:
+            claim(directory)
+            (directory / "steps.csv").touch()
+        with killed_before(moment) as calls:
+            claim(directory)
+        if resumed or not (directory / ".hydra").exists():
+            claim(directory)
+        runs.settled(directory)
+        with pytest.raises(runs.DirectoryTakenError):
+            claim(directory, resumed=False)
+        runs.clear(directory)  # as a run does that begins anew
+        assert runs.read_settings(directory) == record
+        assert {path.name: path.read_text() for path in (directory / ".hydra").iterdir()} == texts
+        assert {path.name for path in directory.iterdir()} == {".hydra", "settings.json"}
+        if len(calls) < moment:
+            break
+    assert moment > len(texts) + 3
 
 
 def hparams(directory):

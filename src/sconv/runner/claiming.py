@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -38,13 +37,17 @@ def claim(job: Job) -> Job | None:
         summary = runs.read_facts(job.directory, "summary.json") or {}
         if resuming.has_checkpoint(job.directory) and summary.get("fingerprint") == fingerprint(job.cfg):
             return resuming.goes_on(job, summary)
-    runs.claim(setting_of(job), job.directory, texts, resumed=again)
-    with contextlib.suppress(OmegaConfBaseException):  # what reads from nowhere is told of as the run begins
-        settings: Any = OmegaConf.to_container(job.cfg, resolve=True)
-        runs.write_settings(
-            job.directory, runs.Settings(settings, dict(job.choices), list(job.overrides), str(Path.cwd()))
-        )
+    runs.claim(setting_of(job), job.directory, texts, _record(job), resumed=again)
     return job
+
+
+def _record(job: Job) -> runs.Settings | None:
+    """What settings.json says of a job; None where a setting reads from nowhere, which is told of as the run begins."""
+    try:
+        settings: Any = OmegaConf.to_container(job.cfg, resolve=True)
+    except OmegaConfBaseException:
+        return None
+    return runs.Settings(settings, dict(job.choices), list(job.overrides), str(Path.cwd()))
 
 
 def _is_queued_again() -> bool:

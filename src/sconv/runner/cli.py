@@ -138,6 +138,9 @@ def _check_arguments() -> None:
     for name, _, value in (argument.lstrip("+").partition("=") for argument in sys.argv[1:]):
         if re.search(r"\d{309}", value):
             raise checks.SettingError(f"{name}: got {checks.shown(value)}, expected a number that a float can hold")
+        if value.lower() == "null" and (name.startswith("hydra/") or (schema.CONF / name).is_dir()):
+            options = sorted(path.stem for path in (schema.CONF / name).glob("*.yaml"))
+            raise checks.SettingError(f"{name}: got null, expected one of {', '.join(options) or 'its options'}")
     parser = get_args_parser()
     parser.exit_on_error = False
     try:

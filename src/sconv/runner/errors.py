@@ -37,7 +37,7 @@ def exit_code(error: BaseException) -> ExitCode:
     """2 for what the user can mend, 3 for a run that diverged, 1 for anything else."""
     if getattr(error, "status", None) == "diverged":
         return ExitCode.DIVERGED
-    mendable = any(isinstance(cause, _MENDABLE) or _unwritable(cause) for cause in _causes(error))
+    mendable = any(isinstance(cause, _MENDABLE) or _unwritable(cause) or _no_memory(cause) for cause in _causes(error))
     return ExitCode.USER_ERROR if mendable else ExitCode.FAILED
 
 
@@ -95,6 +95,13 @@ def _unwritable(error: BaseException) -> str:
     return f"hydra.run.dir: cannot write {where}: {said}, expected a folder of your own with room" if said else ""
 
 
+def _no_memory(error: BaseException) -> str:
+    """What is said where memory is gone, of TensorFlow's known by its words: it need not be here yet."""
+    if not isinstance(error, MemoryError) and "OOM when allocating" not in str(error):
+        return ""
+    return f"batch_size: no memory left ({targets.told(error)}), expected a smaller one, or a smaller model"
+
+
 def _of_argument(error: HydraException) -> str:
     """The first line, after the argument it is about: Hydra hands on no name, but quotes the argument."""
     for argument in sys.argv[1:]:
@@ -115,6 +122,7 @@ _BY_THEIR_FACTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (MissingConfigException, _unknown_option),
     (OverrideParseException, lambda error: f"{error.override}: expected name=value, with special characters in quotes"),
     (Exception, _unwritable),
+    (Exception, _no_memory),
 )
 _AS_THEY_ARE: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (omega.OmegaConfBaseException, lambda error: error.full_key and f"{error.full_key}: {targets.first_line(error)}"),

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sconv import checks, runs
 from sconv.runner.config.schema import Config
 from sconv.runner.config.trusted import MODELS, OWN, SCHEDULES, check_targets, foreign
+from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.training import checkpoint_file
 
@@ -54,6 +55,7 @@ def taken_up(job: Job) -> Job | None:
     """
     directory, asked = job.directory, job.cfg
     _check_command(job)
+    runs.settled(directory)
     record, summary = runs.read_settings(directory), runs.read_facts(directory, "summary.json") or {}
     if (record.settings.get("task") or {}).get("_target_") != _TASK:
         raise checks.SettingError(f"resume: got {checks.shown(asked.resume)}, expected a run of task=train")
@@ -77,17 +79,21 @@ def change_record(directory: Path, changed: Mapping[str, Any]) -> None:
     record = runs.read_settings(directory)
     runs.write_settings(directory, dataclasses.replace(record, settings={**record.settings, **changed}))
     path = directory / ".hydra" / "config.yaml"
-    kept = OmegaConf.load(path)
-    OmegaConf.save(OmegaConf.merge(kept, changed), path)  # its interpolations as they are
+    kept = runs.read_yaml(path)  # its interpolations as they are
+    path.write_text(OmegaConf.to_yaml({**kept, **changed}), encoding="utf-8")
 
 
 def goes_on(job: Job, summary: Mapping[str, Any]) -> Job:
     """The job with what its earlier try found by trying: it would find something else today."""
     found: dict[str, Any] = {}
+    # Checked here: a text might be an interpolation to what merges it.
     if job.cfg.precision == checks.AUTO:
-        found["precision"] = (summary.get("precision") or {}).get("chosen")
+        chosen = summary.get("precision")
+        chosen = chosen.get("chosen") if isinstance(chosen, dict) else None
+        found["precision"] = checks.choice("precision", chosen, (precision.PLAIN, precision.HALF))
     if job.cfg.steps_per_execution == checks.AUTO:
-        found["steps_per_execution"] = summary.get("steps_per_execution")
+        each = summary.get("steps_per_execution")
+        found["steps_per_execution"] = checks.integer("steps_per_execution", each, at_least=1)
     cfg = cast(DictConfig, OmegaConf.merge(job.cfg, found))
     return dataclasses.replace(job, cfg=cfg, resumed=True)
 
@@ -98,8 +104,6 @@ def _check_command(job: Job) -> None:
         raise checks.SettingError(f"{name}: got another value beside resume, expected nothing: {expected}")
     for name in job.cfg.resume_allow:
         checks.choice("resume_allow", name, _CHANGES)
-    if job.directory.resolve() != Path(job.cfg.resume).resolve():
-        raise checks.SettingError(f"hydra.run.dir: got {job.directory.name!r} beside resume, expected resume=... alone")
 
 
 def _check_changes(changed: Mapping[str, Any], record: runs.Settings, asked: DictConfig) -> None:

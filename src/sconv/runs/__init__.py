@@ -12,7 +12,17 @@ settings.json  the configuration as plain values, the options, the command line,
 """
 
 from sconv.runs.bounded import BrokenRun
-from sconv.runs.claiming import DirectoryTakenError, check_free, check_own, claim, clear, held, is_unfinished_try
+from sconv.runs.bounded import settings as read_yaml
+from sconv.runs.claiming import (
+    DirectoryTakenError,
+    check_free,
+    check_own,
+    claim,
+    clear,
+    held,
+    is_unfinished_try,
+    settled,
+)
 from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
@@ -25,6 +35,7 @@ from sconv.runs.reading import (
     facts_of_others,
     find,
     killed,
+    overrides,
     read,
     read_steps,
     read_summary,
@@ -63,14 +74,17 @@ __all__ = [
     "monitored",
     "note_error",
     "now",
+    "overrides",
     "read",
     "read_facts",
     "read_schedule",
     "read_settings",
     "read_steps",
     "read_summary",
+    "read_yaml",
     "result",
     "settings_of",
+    "settled",
     "splits",
     "versions",
     "write_schedule",

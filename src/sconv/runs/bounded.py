@@ -10,6 +10,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ def facts(path: Path) -> dict[str, Any]:
 
 def settings(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping, its interpolations as plain text. Raises BrokenRun."""
+    return _yaml(path, _mapping)
+
+
+def texts(path: Path) -> list[str]:
+    """A YAML file that holds a list of texts, such as a command line's; raises BrokenRun."""
+    return _yaml(path, _texts)
+
+
+def _yaml(path: Path, understood: Callable[[Any], Any]) -> Any:
     import yaml
 
     # The C loader takes 1 ms for what the Python one takes 7; some builds of PyYAML come without it.
@@ -64,7 +74,7 @@ def settings(path: Path) -> dict[str, Any]:
     content = text(path)
     try:
         _check_yaml(yaml.parse(content, loader))
-        return _mapping(yaml.load(content, loader))
+        return understood(yaml.load(content, loader))
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, AttributeError, TypeError) as error:
         raise BrokenRun(f"{path.name}: {_reason(error, 'not YAML')}") from error
 
@@ -109,6 +119,12 @@ def _mapping(value: Any) -> dict[str, Any]:
         raise _OutOfBoundsError("empty or no mapping")
     plain: dict[str, Any] = _plain(value, DEEPEST)
     return plain
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _OutOfBoundsError("no list of texts")
+    return value
 
 
 def _plain(value: Any, deepest: int) -> Any:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sconv import checks
+from sconv.runs import bounded
 from sconv.runs.files import read_facts
 from sconv.runs.reading import alive
+from sconv.runs.settings import NAME, Settings, write_settings
 
 try:
     import fcntl
@@ -18,9 +22,11 @@ except ImportError:  # Windows
 
 _SETTINGS = ".hydra"
 _OF_A_RUN = frozenset({"summary.json", "steps.csv", "model.keras"})
+# What is to become _SETTINGS, until it is complete.
+_CLAIMS = ".hydra.*.tmp"
 # All that a try at a job may have left, besides its settings and its log.
 _LEFT = (
-    *("settings.json", "summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
+    *("summary.json", "steps.csv", "epochs.csv", "model.keras", ".saving.keras", ".*.json.tmp"),
     *("lr_find.*", "range_grid.*", "schedule.*", "evaluation.json", "classes.csv", "confusion.*", "predictions.csv"),
     *(f"{part}events.out.tfevents.*" for part in ("", "train/", "validation/", "test/")),
     *("checkpoints/*.npz", "checkpoints/.*.npz.tmp"),
@@ -45,24 +51,51 @@ def check_free(setting: str, directory: Path) -> None:
         raise DirectoryTakenError(_taken(setting, directory, held))
 
 
-def claim(setting: str, directory: Path, settings: Mapping[str, str], resumed: bool = False) -> None:
-    """Make the directory this run's own, with `settings` (names and texts) for its .hydra/.
+def claim(
+    setting: str, directory: Path, texts: Mapping[str, str], record: Settings | None, resumed: bool = False
+) -> None:
+    """Make the directory this run's own, with `texts` (by their names) for its .hydra/ and `record` as settings.json.
 
     Raises DirectoryTakenError, about `setting`, where it holds a run or one below it, and leaves all as it is. Where a
     sweep is `resumed`, an unfinished try at this very job, known by its overrides.yaml, makes way: its own files alone.
+    A kill leaves a directory that is free, or one that `settled` makes whole.
     """
-    again = resumed and is_unfinished_try(directory, settings["overrides.yaml"])
+    again = resumed and is_unfinished_try(directory, texts["overrides.yaml"])
     if again:
         clear(directory)
     else:
         check_free(setting, directory)
+    made = directory / _CLAIMS.replace("*", uuid.uuid4().hex)
+    made.mkdir(parents=True)
+    for name, text in texts.items():
+        (made / name).write_text(text, encoding="utf-8")
+    if record is not None:
+        write_settings(made, record)
     try:
-        # One call that makes it or fails: of two jobs that come at once, one has it.
-        (directory / _SETTINGS).mkdir(parents=True, exist_ok=again)
-    except FileExistsError:
-        raise DirectoryTakenError(_taken(setting, directory, directory)) from None
-    for name, text in settings.items():
-        (directory / _SETTINGS / name).write_text(text, encoding="utf-8")
+        _take(made, directory / _SETTINGS, again)
+    except OSError as error:
+        shutil.rmtree(made)
+        if not (directory / _SETTINGS).is_dir():
+            raise
+        raise DirectoryTakenError(_taken(setting, directory, directory)) from error
+    settled(directory)
+
+
+def _take(made: Path, settings: Path, again: bool) -> None:
+    if again:
+        for path in list(made.iterdir()):
+            os.replace(path, settings / path.name)
+    else:
+        # One call that makes it or fails, whole: of two jobs that come at once, one has it.
+        os.rename(made, settings)
+
+
+def settled(directory: Path) -> None:
+    """End what a kill may have left half done of a claim."""
+    if (directory / _SETTINGS / NAME).is_file():
+        os.replace(directory / _SETTINGS / NAME, directory / NAME)
+    for left in directory.glob(_CLAIMS):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def clear(directory: Path) -> None:
@@ -113,7 +146,7 @@ def check_own(setting: str, directory: Path) -> None:
 def is_unfinished_try(directory: Path, overrides: str) -> bool:
     """Whether the directory holds a try at this very job, known by its overrides.yaml, that ended before its time."""
     path = directory / _SETTINGS / "overrides.yaml"
-    if not path.is_file() or _lines(path.read_text(encoding="utf-8")) != _lines(overrides):
+    if not path.is_file() or _lines(bounded.text(path)) != _lines(overrides):
         return False
     summary = read_facts(directory, "summary.json") or {}
     return summary.get("status") != "finished" and not alive(summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,19 @@ def cut(directory: Path, kept: Mapping[str, int]) -> None:
             os.truncate(path, kept[name])
         else:
             path.unlink()
+
+
+def events(folder: Path) -> list[Path]:
+    """The files of TensorBoard's events in a folder, in the order in which it reads them."""
+    return sorted(folder.glob("events.out.tfevents.*"))
+
+
+def put_last(folder: Path, before: list[Path]) -> None:
+    """Have a new file of events come after those that there were before it: its name is the time, and clocks jump."""
+    for path in events(folder):
+        if before and path not in before and path < before[-1]:
+            with contextlib.suppress(PermissionError):  # Windows renames no open file
+                path.rename(f"{before[-1]}.1")
 
 
 def _growing(directory: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from sconv import checks
 from sconv.runs import bounded
 
+LARGEST_SCHEDULE = 256 * bounded.MEGABYTE
 SCHEDULE_COLUMNS = ("step", "epoch", "phase", "learning_rate", "momentum")
 
 
@@ -53,12 +56,15 @@ def note_error(directory: Path, said: str) -> None:
 
 
 def read_schedule(directory: Path) -> tuple[np.ndarray, np.ndarray | None, list[int]]:
-    """Learning rates, momenta and the last step of each phase, as `write_schedule` was told them."""
-    with open(directory / "schedule.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    rates = np.array([float(row["learning_rate"]) for row in rows])
-    momenta = np.array([float(row["momentum"]) for row in rows]) if rows[0]["momentum"] else None
-    phases = np.array([int(row["phase"]) for row in rows])
+    """Learning rates, momenta and the last step of each phase, as `write_schedule` was told them; raises BrokenRun."""
+    content = bounded.text(directory / "schedule.csv", LARGEST_SCHEDULE)
+    try:
+        rows = list(csv.DictReader(io.StringIO(content, newline="")))
+        rates = np.array([float(row["learning_rate"]) for row in rows])
+        momenta = np.array([float(row["momentum"]) for row in rows]) if rows[0]["momentum"] else None
+        phases = np.array([int(row["phase"]) for row in rows])
+    except (ValueError, TypeError, LookupError, csv.Error) as error:
+        raise bounded.BrokenRun(f"schedule.csv: {checks.shown(str(error))}") from error
     return rates, momenta, [*np.flatnonzero(np.diff(phases)).tolist(), len(rows) - 1]
 
 

@@ -94,6 +94,11 @@ class Run:
     epochs: dict[str, np.ndarray]
 
 
+def overrides(directory: Path) -> list[str]:
+    """The command line of a run by its .hydra/overrides.yaml; raises BrokenRun."""
+    return bounded.texts(directory / ".hydra" / "overrides.yaml")
+
+
 def facts_of_others(directory: Path, name: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A JSON file of each other run of a run's sweep, of those where it can be read."""
     for other in find(directory.parent):

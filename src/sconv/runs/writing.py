@@ -203,5 +203,7 @@ class RunWriter:
         if name not in self._events:
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+            before = cutting.events(self.directory / name)
             self._events[name] = EventFileWriter(str(self.directory / name), max_queue_size=1000)
+            cutting.put_last(self.directory / name, before)
         return self._events[name]

@@ -187,6 +187,8 @@ class Checkpoint(keras.callbacks.Callback):
     def _restore(self, path: Path, state: dict[str, Any]) -> None:
         source = f"{path}; another directory begins anew"
         fit_state.put_back(self.model, state, source, self._finished, self.allow)
+        if not self._finished and self._position.batch == 0:
+            self.model.reset_metrics()  # that of a fit's end holds those of its last evaluation
         for name, part in self.parts.items():
             part.restore(state["parts"][name])
 

@@ -1,9 +1,11 @@
-"""What Hydra tells of a sweep: that it starts, and that its jobs are done."""
+"""What Hydra tells of a run or a sweep: that it starts, and of a sweep that its jobs are done."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +25,26 @@ _OUTCOME = "sconv.runner.sweeps.outcome.outcome"
 class SweepCallback(Callback):
     """Refuses a sweep that cannot be carried out before its first job, and ends one with a table and its exit code.
 
+    A run or a sweep whose directory is wrong is refused before Hydra makes one.
+
     Hydra only warns of an error of a callback: what ends the program is a SystemExit.
     """
 
     def __init__(self) -> None:
         self._code = 0
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with _ending():
+            directory, resumed = Path(config.hydra.run.dir), config.resume
+            if resumed and directory.resolve() != Path(resumed).resolve():
+                got = checks.shown(str(directory))
+                raise checks.SettingError(f"hydra.run.dir: got {got} beside resume, expected resume=... alone")
+            _make("hydra.run.dir", directory)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with _ending():
             self._directory = _checked_directory(config)
-        except Exception as error:
-            raise errors.Stop(error) from None
+            _make("hydra.sweep.dir", self._directory)
         self._outcome = get_method(OmegaConf.select(config, "task._outcome_", default=_OUTCOME))
         # Also where the sweep is cut short: by Ctrl-C, or by a worker process that dies.
         atexit.register(self._tell)
@@ -53,6 +64,22 @@ class SweepCallback(Callback):
         return code
 
 
+@contextlib.contextmanager
+def _ending() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise errors.Stop(error) from None
+
+
+def _make(setting: str, directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"cannot write {error.filename}: {error.strerror}, expected a folder of your own with room"
+        raise checks.SettingError(f"{setting}: {said}") from error
+
+
 def _checked_directory(config: DictConfig) -> Path:
     """Where the sweep puts its jobs. Raises SettingError for one that cannot be carried out, or not there."""
     launchers.check_swept(config.hydra.launcher._target_, config.hydra.overrides.task)
@@ -64,4 +91,7 @@ def _checked_directory(config: DictConfig) -> Path:
         raise checks.SettingError(f"resume_sweep: got {resumed!r}, expected the directory of a sweep")
     if not resumed or directory.resolve() != Path(resumed).resolve():
         runs.check_free("hydra.sweep.dir", directory)
+    elif link := next((path.name for path in sorted(directory.iterdir()) if path.is_symlink()), None):
+        # Whoever writes there would write elsewhere.
+        raise checks.SettingError(f"resume_sweep: got {resumed!r}, where {link} is a link, expected files of its own")
     return directory

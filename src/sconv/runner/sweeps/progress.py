@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from hydra.errors import HydraException
 
 from sconv import runs
 from sconv.runner.sweeps import launchers
 from sconv.runner.sweeps.outcome import SHORT, summaries
+
+# Values of one setting: nobody waits for a sweep over more.
+_MOST = 100_000
 
 
 def progress(job: Path, names_it: bool = False) -> str:
@@ -27,17 +31,33 @@ def progress(job: Path, names_it: bool = False) -> str:
         began = sweep.stat().st_mtime
         ended = [one for one, summary in summaries(job.parent) if summary["status"] != "running"]
         done = sum((one / "summary.json").stat().st_mtime >= began for one in ended)
-        jobs = (_count(OmegaConf.load(sweep).hydra.overrides.task) or 0) - (len(ended) - done)
+        jobs = (_count(_overrides(sweep)) or 0) - (len(ended) - done)
         if 0 < done < jobs:
             said.append(pace(done, jobs, time.time() - began))
     return "; ".join(said) + "\n" * bool(said)
 
 
-def _count(overrides: Any) -> int | None:
-    """How many jobs a sweep has; None where the sweeper decides as it goes."""
-    swept = launchers.swept(overrides)
-    counts = [len(list(override.sweep_iterator())) for override in swept if override.is_discrete_sweep()]
-    return math.prod(counts) if len(counts) == len(swept) else None
+def _overrides(sweep: Path) -> list[str]:
+    """The command line of a sweep by its multirun.yaml, which somebody else may have written."""
+    try:
+        told = runs.read_yaml(sweep)["hydra"]["overrides"]["task"]
+    except (runs.BrokenRun, LookupError, TypeError):
+        return []
+    return [text for text in told if isinstance(text, str)] if isinstance(told, list) else []
+
+
+def _count(overrides: Sequence[str]) -> int | None:
+    """How many jobs a sweep has; None where the sweeper decides as it goes, or where they are past counting."""
+    try:
+        swept = launchers.swept(overrides)
+    except HydraException:
+        return None
+    counts = [_length(override.sweep_iterator()) for override in swept if override.is_discrete_sweep()]
+    return math.prod(counts) if len(counts) == len(swept) and _MOST not in counts else None
+
+
+def _length(values: Iterable[Any]) -> int:
+    return sum(1 for _ in itertools.islice(values, _MOST))
 
 
 def _line(job: Path, summary: Mapping[str, Any]) -> str:

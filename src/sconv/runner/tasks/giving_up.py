@@ -3,47 +3,58 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from sconv.lr_finder import smoothing
 from sconv.training.callbacks import ScheduleCallback
 from sconv.training.recording import Diverged
+from sconv.training.snapshot import Snapshot
 
 # Of all steps: how long it must have been lost for, past the highest learning rate.
 _LONG = 0.25
 # Fewer losses than this tell too little of their noise.
 _LEAST = 50
 _DEVIATIONS = 5
+# What is looked at, at least: a layer may be dead for some examples, and not for others.
+_EXAMPLES = 256
 # Towards the end of a schedule, where the learning rate goes to nothing, a loss falls faster than before.
 _FASTER = 4
 
 
 class Lost(Diverged):
-    """Losses that have long been above where they began, and do not come back."""
-
-    def __init__(self, step: int, learning_rate: float, momentum: float | None, long: int):
-        super().__init__(step, learning_rate, momentum, f"the loss has been above its start for {long} steps")
+    """Losses that have long been too high, and do not come back."""
 
 
 class GiveUp(keras.callbacks.Callback):
-    """Ends a fit with `Lost` at the end of an epoch; the schedule is past its peak by then, so no more is to come."""
+    """Ends a fit with `Lost` at the end of an epoch; the schedule is past its peak by then, so no more is to come.
 
-    def __init__(self, driver: ScheduleCallback):
+    `batches` are those of training; `chance` is the loss of a guess, where it is known.
+    """
+
+    def __init__(self, driver: ScheduleCallback, batches: Iterable[Any], chance: float | None):
         super().__init__()
-        self._driver = driver
+        self._driver, self._batches, self._chance = driver, batches, chance
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         attachment = self._driver.attachment
         rates, done = attachment.learning_rates, attachment.position
         peak, long = int(np.argmax(rates)), math.ceil(_LONG * len(rates))
-        # Before so many steps no loss need be fetched.
-        if done < len(rates) and done - peak >= long and is_lost(self._driver.losses_so_far, long, len(rates) - done):
+        if not long <= done - peak <= done < len(rates):
+            return  # and no loss need be fetched
+        losses, said = self._driver.losses_so_far, ""
+        if is_lost(losses, long, len(rates) - done):
+            said = f"the loss has been above its start for {long} steps"
+        elif is_at_chance(losses, long, self._chance) and is_dead(self.model, self._batches):
+            said = f"the loss has been at chance or above it for {long} steps, and no longer depends on the inputs,"
+        if said:
             step = done - 1
             momentum = None if attachment.momenta is None else float(attachment.momenta[step])
-            raise Lost(step, float(rates[step]), momentum, long)
+            raise Lost(step, float(rates[step]), momentum, said)
 
 
 def is_lost(losses: np.ndarray, long: int, left: int) -> bool:
@@ -62,3 +73,44 @@ def is_lost(losses: np.ndarray, long: int, left: int) -> bool:
     start = smoothing.start_of(losses) + _DEVIATIONS * smoothing.noise(first) / math.sqrt(len(first))
     fall = _FASTER * max(0.0, earlier - later + 2 * hidden) * left / len(halves[1])
     return min(earlier, later - fall, float(np.median(last))) > start + hidden
+
+
+def is_at_chance(losses: np.ndarray, long: int, chance: float | None) -> bool:
+    """Whether neither half of the last so many losses is below that of a guess (None: of the start) by more than noise.
+
+    That alone is no reason to give up: a learning rate that is still too high keeps a loss there as well.
+    """
+    reference = smoothing.start_of(losses) if chance is None else chance
+    halves = np.array_split(losses[-long:], 2)
+    hidden = _DEVIATIONS * smoothing.noise(losses[-long:]) / math.sqrt(len(halves[1]))
+    return all(float(np.mean(half)) >= reference - hidden for half in halves)
+
+
+def is_dead(model: keras.Model, batches: Iterable[Any]) -> bool:
+    """Whether the loss of some hundred examples depends neither on them nor on the first weights that are trained.
+
+    So it is where all units of a layer have died, for good, as what they learn by comes through them. Gradients are
+    exactly zero then; of a network that learns, however slowly, they are not. As in a training step; the model is left
+    as it was.
+    """
+    kept, seen = Snapshot(model), 0
+    try:
+        for images, labels in batches:
+            if any(gradient is None or np.any(gradient) for gradient in _gradients(model, images, labels)):
+                return False
+            seen += len(images)
+            if seen >= _EXAMPLES:
+                break
+    finally:
+        kept.put_back()
+    return seen > 0
+
+
+def _gradients(model: keras.Model, images: Any, labels: Any) -> list[Any]:
+    inputs = tf.cast(images, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        # Scaled, so that nothing small is lost in half precision.
+        loss = model.optimizer.scale_loss(tf.reduce_sum(model.loss(labels, model(inputs, training=True))))
+    gradients: list[Any] = tape.gradient(loss, [inputs, *model.trainable_variables[:1]])
+    return gradients

@@ -20,6 +20,7 @@ from sconv.training.callbacks import ScheduleCallback
 from sconv.training.checkpoint import Checkpoint
 from sconv.training.final_statistics import FinalStatistics
 from sconv.training.inputs import follow_epochs
+from sconv.training.model_contract import chance
 
 # Seconds that an evaluation gets to end when a signal has come: Docker kills after 10.
 _PATIENCE = 4.0
@@ -60,8 +61,9 @@ class TrainingObservers:
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
         watching = [follow_epochs(stream), epochs, self.driver, self._timer, self._bar, *averaged]
         self._statistics = FinalStatistics(stream, update_bn)
-        # The first, so that at the end of a fit it comes before the schedule is off and the weights are averaged.
-        ending = [GiveUp(self.driver), StopOnRequest(request, keeper), self._statistics]
+        giving_up = GiveUp(self.driver, stream.batches, chance(planned.dataset, model))
+        ending = [giving_up, StopOnRequest(request, keeper), self._statistics]
+        # The keeper counts a batch before anybody asks it for a checkpoint of it.
         self.callbacks = [*([keeper] if keeper else []), *watching, *ending]
         if keeper is not None:
             keeper.parts.update(run=run, epochs=self, timer=self._timer)

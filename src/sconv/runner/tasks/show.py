@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -44,11 +44,14 @@ def sheet(directory: Path, console: Console) -> int:
     """Draw the schedules of a sweep's jobs on one sheet, schedules.png; return the exit code, 1 where some failed."""
     jobs = [path.parent for path in directory.glob("*/.hydra")]
     jobs.sort(key=lambda job: (len(job.name.partition("-")[0]), job.name))
-    told = {job: list(map(str, OmegaConf.load(job / ".hydra" / "overrides.yaml"))) for job in jobs}
+    told: dict[Path, list[str]] = {}
+    for job in jobs:
+        with contextlib.suppress(runs.BrokenRun):
+            told[job] = runs.overrides(job)
     common = set.intersection(*(set(overrides) for overrides in told.values())) if len(told) > 1 else set()
     drawn = {}
     for job, overrides in told.items():
-        if (job / "schedule.csv").is_file():
+        with contextlib.suppress(runs.BrokenRun):
             own = [override.removeprefix("schedule=") for override in overrides if override not in common]
             drawn[", ".join(own) or job.name] = runs.read_schedule(job)
     if drawn:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from sconv import checks
+from sconv import checks, schedules
 from sconv.fit import fit_one_cycle
-from sconv.schedules import Schedule, onecycle_fastai
+from sconv.schedules import Schedule
 from sconv.training.attach import detach, inner
 from sconv.training.freezing import body_and_head, flags_kept, freeze, unfreeze
 from sconv.training.inputs import check_compiled
@@ -22,8 +22,6 @@ from sconv.training.parameter_groups import group_parameters, has_groups
 
 # What of `fit_one_cycle` is decided here, and by which settings.
 _DECIDED = {"lr_max": "base_lr", "schedule": "pct_start, div and momentum", "initial_epoch": "freeze_epochs"}
-# fastai's levels: lr_max over the first learning rate of the head's rise, and over the last one of the cycle.
-_DIV, _DIV_FINAL = 25.0, 1e5
 
 
 def fine_tune(
@@ -86,21 +84,15 @@ def fine_tune(
 
 
 def _policies(pct_start: float, div: float, momentum: Any) -> tuple[Callable[[float], Schedule], ...]:
-    """The rise of the head and the cycle of all, each for a base_lr.
+    """The rise of the head and the cycle of all, each for a base_lr."""
+    checks.number("div", div, at_least=1, at_most=1e5)
 
-    fastai has the rise fall again in its last percent, which is less than an update in most first parts.
-    """
-    checks.number("div", div, at_least=1, at_most=_DIV_FINAL)
+    def policy(freeze_epochs: int, base_lr: float) -> Schedule:
+        return schedules.fine_tune(base_lr, 1, freeze_epochs, momentum, div, pct_start)
 
-    def rise(base_lr: float) -> Schedule:
-        up = onecycle_fastai(base_lr, momentum, _DIV).phases[0]
-        return Schedule((replace(up, pct=1.0),), "rise")
-
-    def cycle(base_lr: float) -> Schedule:
-        return onecycle_fastai(base_lr / 2, momentum, div, _DIV_FINAL / div, pct_start)
-
-    for policy in (rise, cycle):
-        policy(1.0)  # what it refuses, it refuses before anything is trained
+    rise, cycle = functools.partial(policy, 1), functools.partial(policy, 0)
+    for part in (rise, cycle):
+        part(1.0)  # what it refuses, it refuses before anything is trained
     return rise, cycle
 
 

@@ -70,6 +70,12 @@ def test_a_learning_rate_of_its_own(compose):
         assert after == pytest.approx(before - share * LR * gradient, abs=1e-6)
 
 
+def test_layers_stay_as_they_are_in_the_first_epochs(compose):
+    moved = update(compose, "lr_factors={dense: 0.25}", "freeze_epochs=1", "epochs=2")
+    for share, (_, before, after), gradient in zip([0, 0, 1, 1], moved, gradients(update(compose)), strict=True):
+        assert after == pytest.approx(before - share * LR * gradient, abs=1e-6)
+
+
 def test_clipping(compose):
     found = gradients(update(compose))
     length = np.sqrt(sum((gradient**2).sum() for gradient in found))

@@ -88,6 +88,7 @@ def test_option_has_the_defaults_of_its_callable(path):
     telling = {key for other in alike for key in other if other[key] != values.get(key)}
     knobs = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml"), resolve=False)
     said = {**{key: knobs[key] for key in defaults if key in knobs}, **values}
+    telling |= {key for key in said if said[key] == f"${{{key}}}"}  # knobs at the top, of every option
     assert {key: plain(said.get(key, "nowhere")) for key in defaults if key not in telling} == {
         key: plain(value) for key, value in defaults.items() if key not in telling
     }
@@ -101,7 +102,8 @@ def plain(value):
 
 @pytest.mark.parametrize("option", [option for option in of_group("schedule") if "/" not in option])
 def test_schedule_option_is_its_factory(compose, option):
-    cfg = compose(f"schedule={option}", "lr_max=0.37")
+    own = {"epochs": 5, "freeze_epochs": 1} if option == "fine_tune" else {}
+    cfg = compose(f"schedule={option}", "lr_max=0.37", *(f"{key}={value}" for key, value in own.items()))
     made = instantiate(cfg.schedule, _convert_="all")
     assert made == get_method(cfg.schedule._target_)(lr_max=0.37)
     assert max(made.sample(1000)[0]) == 0.37

@@ -97,6 +97,7 @@ KNOBS = {
     "l2": Knob("0.1"),
     "decay_all": Knob("true", beside=("l2=0.1",)),
     "lr_factors": Knob("{dense: 0.1}"),
+    "freeze_epochs": Knob("1", beside=("lr_factors={dense: 0.1}",)),
     "epochs": Knob("1"),
     "batch_size": Knob("16"),
     "seed": Knob("1"),
@@ -314,6 +315,8 @@ SCHEDULES = {
     "gamma": "0.25",
     "power": "2",
     "phases": "[{pct: 1, lr: [1, 0.5]}]",
+    "epochs": "4",
+    "freeze_epochs": "2",
 }
 SCHEDULES_BESIDE = {
     "cyclic.gamma": "schedule.mode=exp_range",
@@ -321,6 +324,7 @@ SCHEDULES_BESIDE = {
     "published/smith2017_fig1a.mode": "schedule.cycles=2",
     "cosine.div_factor": "schedule.warmup_pct=0.2",
     "warmup_stable_decay.anneal": "schedule.final_div_factor=10",
+    "fine_tune.epochs": "freeze_epochs=1",
 }
 OPTIMIZERS = {
     "learning_rate": "0.02",

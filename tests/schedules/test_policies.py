@@ -15,7 +15,7 @@ import pytest
 
 import sconv.schedules
 from sconv import checks
-from sconv.schedules import SHAPES, Phase, Schedule, baseline, constant, cosine, onecycle, onecycle_fastai
+from sconv.schedules import SHAPES, Phase, Schedule, baseline, constant, cosine, fine_tune, onecycle, onecycle_fastai
 
 POLICIES = [onecycle, onecycle_fastai, baseline, constant, cosine]
 CYCLING = [onecycle, onecycle_fastai]
@@ -53,6 +53,18 @@ def test_cosine_is_the_one_keras_has() -> None:
     assert_same(cosine(0.1, div_factor=5, final_div_factor=2), CosineDecay(0.1, decay_steps=40, alpha=0.1), 41)
     warm = CosineDecay(0.01, warmup_target=0.1, warmup_steps=10, decay_steps=30, alpha=0.05)
     assert_same(cosine(0.1, warmup_pct=0.25, div_factor=10, final_div_factor=2), warm, 41)
+
+
+def test_fine_tune_is_a_rise_and_then_a_cycle_to_half_of_it() -> None:
+    rates, momenta = fine_tune(0.2, epochs=5, freeze_epochs=1).sample(500)
+    np.testing.assert_allclose(rates[[0, 100, 101, 220, 499]], [0.2 / 25, 0.2, 0.1 / 5, 0.1, 0.1 / 1e5], rtol=1e-2)
+    assert np.argmax(rates) == 100
+    np.testing.assert_allclose(momenta[[0, 100, 101, 220, 499]], [0.95, 0.85, 0.95, 0.85, 0.95], rtol=1e-3)
+    # Either part can be all there is.
+    assert fine_tune(0.2, 3, 3).sample(9)[0].max() == 0.2 == fine_tune(0.2, 3, 3).sample(9)[0][-1]
+    assert fine_tune(0.2, 3, 0).sample(9)[0].max() == 0.1
+    with pytest.raises(checks.SettingError, match=r"^freeze_epochs: got 4, expected .* at most 3"):
+        fine_tune(0.2, 3, 4)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

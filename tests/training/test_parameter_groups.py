@@ -192,6 +192,23 @@ def test_a_layer_with_a_factor_follows_the_schedule_at_that_share(name):
     differs(weights, decoupled(slower(rule), everywhere=True), lr_max)  # a decay that forgot the factor
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_a_layer_is_frozen_for_so_many_updates(name):
+    optimizer, rule, lr_max = OPTIMIZERS[name]
+    frozen_for, model = STEPS // 2, two_layers()
+
+    def late(w, g, slots, t, lr, momentum):
+        share = 1.0 if w.size != 3 else FACTOR if t > frozen_for else 0.0
+        return decoupled(rule, everywhere=True)(w, g, slots, t, lr * share, momentum)
+
+    group_parameters(
+        built := optimizer(weight_decay=DECAY), model, lr_factors={"backbone": FACTOR}, frozen_for=frozen_for
+    )
+    weights = fit(model, built, lr_max)
+    sim.check(weights, late, table(lr_max))
+    differs(weights, slower(decoupled(rule, everywhere=True)), lr_max)
+
+
 @older.NEW_MUON
 def test_muon_takes_a_factor_and_a_decay():
     model = two_layers()

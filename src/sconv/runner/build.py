@@ -39,7 +39,7 @@ def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[kera
     depth = label_depth(model, loss)
     augment = targets.instantiate("augment", cfg.augment)
     stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
-    optimizer = _build_optimizer(cfg, model, learning_rate)
+    optimizer = _build_optimizer(cfg, model, learning_rate, stream.steps_per_epoch)
     images, labels = next(iter(stream.batches))
     per_execution = cfg.steps_per_execution
     if per_execution == "auto":
@@ -91,13 +91,17 @@ def _build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> ke
     return model
 
 
-def _build_optimizer(cfg: DictConfig, model: keras.Model, learning_rate: float) -> keras.Optimizer:
+def _build_optimizer(
+    cfg: DictConfig, model: keras.Model, learning_rate: float, steps_per_epoch: int
+) -> keras.Optimizer:
     """The optimizer with its parameter groups; under mixed_float16 with the loss scaled."""
     # Keras takes no whole number for a rate: momentum=1 means 1.0.
     whole = {str(name): value for name, value in cfg.optimizer.items() if type(value) is int}
     floats = {name: float(value) for name, value in whole.items() if name in validate.RATES}
     optimizer = _build(cfg, "optimizer", keras.Optimizer, learning_rate=float(learning_rate), **floats)
-    group_parameters(optimizer, model, l2=cfg.l2, decay_all=cfg.decay_all, lr_factors=cfg.lr_factors)
+    frozen_for = cfg.freeze_epochs * steps_per_epoch // (optimizer.gradient_accumulation_steps or 1)
+    groups = {"l2": cfg.l2, "decay_all": cfg.decay_all, "lr_factors": cfg.lr_factors}
+    group_parameters(optimizer, model, **groups, frozen_for=frozen_for)
     if model.dtype_policy.name == "mixed_float16":
         # Keras would do it by itself, but from a saved file it could not: no functional model saves its own policy.
         return keras.optimizers.LossScaleOptimizer(optimizer)

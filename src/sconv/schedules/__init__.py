@@ -11,6 +11,7 @@ a long run from scratch; large batches with a warm-up   `cosine`                
 good at several times of a run, or a model of each      `sgdr`                  SGDR 1608.03983; Huang 1704.00109
 the right rate is not known, only its range             `cyclic`                Smith 1506.01186
 length not known beforehand, to be gone on with         `warmup_stable_decay`   MiniCPM 2404.06395; Hägele 2405.18392
+fine-tuning: the head first, then all of it             `fine_tune`             fastai, Learner.fine_tune
 fine-tuning: a straight line down                       `polynomial`            BERT 1810.04805 (after a warm-up)
 optimizers that are slow to turn, such as Ranger        `flat_cosine`           fastai, fit_flat_cos
 recipes of Caffe, and of early Keras and TensorFlow     `inverse, exponential`  Caffe's LeNet; Keras
@@ -31,7 +32,7 @@ from sconv.schedules.decays import (
     polynomial,
     warmup_stable_decay,
 )
-from sconv.schedules.one_cycle import onecycle, onecycle_fastai, onecycle_smith
+from sconv.schedules.one_cycle import fine_tune, onecycle, onecycle_fastai, onecycle_smith
 from sconv.schedules.ranges import range_test
 from sconv.schedules.schedule import Phase, Schedule
 from sconv.schedules.shapes import SHAPES
@@ -45,6 +46,7 @@ __all__ = [
     "cosine",
     "cyclic",
     "exponential",
+    "fine_tune",
     "flat_cosine",
     "inverse",
     "onecycle",

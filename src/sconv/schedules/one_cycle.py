@@ -7,9 +7,14 @@ None (the optimizer keeps its own).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sconv import checks
 from sconv.schedules.levels import Momentum, cycled, lr_levels
 from sconv.schedules.schedule import Phase, Schedule
+
+# fastai's levels of `fine_tune`: lr_max over the first learning rate of the rise, and over the last one of the cycle.
+_DIV, _DIV_FINAL = 25.0, 1e5
 
 
 def onecycle(
@@ -55,6 +60,29 @@ def onecycle_fastai(
     down, up, _ = cycled(momentum)
     phases = (Phase(share, (start, peak), down, anneal), Phase(1 - share, (peak, final), up, anneal))
     return Schedule(phases, "onecycle_fastai")
+
+
+def fine_tune(
+    lr_max: float,
+    epochs: int = 5,
+    freeze_epochs: int = 1,
+    momentum: Momentum = (0.95, 0.85),
+    div_factor: float = 5.0,
+    pct_start: float = 0.3,
+) -> Schedule:
+    """The head of a pretrained network first, then all of it: a rise to `lr_max`, then a cycle to half of that.
+
+    The rise takes `freeze_epochs` of all the `epochs`, the cycle the rest; it starts at `lr_max / 2 / div_factor` and
+    peaks after `pct_start` of itself. What is trained when is for others to say (`sconv.fine_tune`, `freeze_epochs` of
+    the command line). Source: fastai, `Learner.fine_tune`, whose rise falls again in its last percent.
+    """
+    whole = checks.integer("epochs", epochs, at_least=1)
+    share = checks.integer("freeze_epochs", freeze_epochs, at_most=whole) / whole
+    checks.number("div_factor", div_factor, at_least=1, at_most=_DIV_FINAL)
+    up = onecycle_fastai(lr_max, momentum, _DIV).phases[0]
+    cycle = onecycle_fastai(checks.lr_max(lr_max) / 2, momentum, div_factor, _DIV_FINAL / div_factor, pct_start).phases
+    parts = ((share, (replace(up, pct=1.0),)), (1 - share, cycle))
+    return Schedule(tuple(replace(p, pct=part * p.pct) for part, phases in parts if part for p in phases), "fine_tune")
 
 
 def onecycle_smith(

@@ -28,20 +28,23 @@ def group_parameters(
     l2: float | None = None,
     decay_all: bool = False,
     lr_factors: Mapping[str, float] | None = None,
+    frozen_for: int = 0,
 ) -> keras.optimizers.Optimizer:
     """Have `optimizer` treat its variables in groups; returns it, changed in place and on the instance.
 
     `l2` adds `l2 * w` to the gradient after clipping, as Caffe and PyTorch do for what they call weight decay; the
     recorded loss stays that of the data. Neither it nor the optimizer's own `weight_decay` touches biases, scales and
     shifts of normalisation (by Keras's names for them) and what else has fewer than two axes, unless `decay_all`.
-    `exclude_from_weight_decay` keeps its say over `weight_decay`. `lr_factors` maps names of layers of
-    `model` to a factor on the learning rate, and on the decoupled decay with it. It works under any schedule that is
-    attached before or after; a saved optimizer is a stock one and has forgotten the groups. Raises SettingError.
+    `exclude_from_weight_decay` keeps its say over `weight_decay`. `lr_factors` maps names of layers of `model` to a
+    factor on the learning rate, and on the decoupled decay with it; for the first `frozen_for` updates that is 0 (the
+    averages of their batch normalisation move all the same). It works under any schedule that is attached before or
+    after; a saved optimizer is a stock one and has forgotten the groups. Raises SettingError.
     """
     driven = inner(optimizer)
     coupled = 0.0 if l2 is None else checks.number("l2", l2, at_least=0)
     checks.choice("decay_all", decay_all, (True, False))
     factors = _factors(driven, model, lr_factors or {})
+    checks.integer("frozen_for", frozen_for)
 
     def decays(variable: Any) -> bool:
         return decay_all or (len(variable.shape) > 1 and variable.name not in _SPARED)
@@ -56,6 +59,7 @@ def group_parameters(
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
         factor = factors.get(variable_key(driven, variable))
         if factor is not None:
+            factor = tf.where(driven.iterations < frozen_for, 0.0, factor) if frozen_for else factor
             learning_rate = tf.cast(learning_rate, variable.dtype) * tf.cast(factor, variable.dtype)
             if driven.weight_decay and decays(variable) and uses_weight_decay(driven, variable):
                 variable.assign_sub(learning_rate * tf.cast(driven.weight_decay, variable.dtype) * variable)

@@ -44,6 +44,7 @@ _LIMITS: dict[str, dict[str, Check]] = {
     "": {
         "lr_max": lambda name, value: None if value == checks.AUTO else checks.lr_max(value),
         "epochs": partial(checks.integer, at_least=1),
+        "freeze_epochs": checks.integer,
         "batch_size": partial(checks.integer, at_least=1),
         "seed": partial(checks.integer, at_most=2**32 - 1),  # NumPy takes no larger one
         "precision": partial(checks.choice, allowed=("float32", "mixed_bfloat16", "mixed_float16", checks.AUTO)),
@@ -82,6 +83,11 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
     for group, limits in _LIMITS.items():
         _check_limits(f"{group}." if group else "", limits, settings[group] if group else settings)
     _check_checkpoints(settings["checkpoint"])
+    if cfg.freeze_epochs and (not cfg.lr_factors or cfg.freeze_epochs > cfg.epochs):
+        raise checks.SettingError(
+            f"freeze_epochs: got {cfg.freeze_epochs} of epochs={cfg.epochs}, lr_factors={cfg.lr_factors}, "
+            "expected some of the epochs, and lr_factors that name the layers to freeze: 'lr_factors={backbone: 0.01}'"
+        )
     try:
         RangeTestSettings(**cfg.lr_find)
     except checks.UserError as error:

@@ -78,6 +78,8 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
     from sconv.runner.build import build, record_model
     from sconv.training.attach import own_momentum
 
+    if cfg.freeze_epochs:
+        cfg = OmegaConf.merge(cfg, {"freeze_epochs": cfg.lr_find.max_steps})  # what is trained first
     model, stream = build(cfg, dataset, _ANY)
     record_model(run, cfg, model)
     held = momentum if own_momentum(model.optimizer)[1] else None

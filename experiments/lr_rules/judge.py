@@ -14,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pairs import PAIRS
 
-from sconv.lr_finder.result import analyse
+from sconv.lr_finder.result import RangeTestSettings, analyse
 from sconv.lr_finder.rules import RULES, Curve, smith
 from sconv.lr_finder.smoothing import smooth
 
 HERE = Path(__file__).resolve().parent
-MARGINS = (1.0, 1.5, 2.0, 3.0)
+# Of smith: margins and levels.
+VARIANTS = list(itertools.product((1.5, 2.0, 2.5, 3.0), (0.0, 0.5, 1.0, 2.0, np.inf)))
 
 
 def main() -> None:
@@ -30,44 +32,47 @@ def main() -> None:
     table = pd.DataFrame(costs, columns=["pair", "seed", "rule", "lr_max", "lost"]).astype({"lost": float})
     means = table.pivot_table(index="pair", columns="rule", values="lost")
     means.loc["mean"] = means.mean()
-    print(means.round(2).to_string())
-    print(f"chosen on one half of the pairs, judged on the other: {across_halves(means.drop(index='mean')):.2f}")
+    print(means[list(RULES)].round(2).to_string())
+    variants = {(float(m), float(of)): means.loc["mean", f"smith/{m:g}/{of:g}"] for m, of in VARIANTS}
+    print("smith's mean by margin and level:")
+    print(pd.Series(variants).unstack().round(2).to_string())
+    for variant, cost in across_halves(means.drop(index="mean")):
+        print(f"chosen on one half of the pairs: {variant}, which loses {cost:.2f} on the other")
 
 
 def picks() -> list[tuple[str, int, str, str, str]]:
-    """Every rule's pick for every range test whose pair has been trained over its whole grid, and what it costs."""
+    """Every rule's pick for every range test, and what it costs."""
     trained = pd.read_csv(HERE / "trainings.csv")
     rows = []
-    for (pair, seed), test in pd.read_csv(HERE / "range_tests.csv").groupby(["pair", "seed"], sort=False):
+    planned = RangeTestSettings().schedule.sample(RangeTestSettings().max_steps)[0]
+    for pair, seed, told in pd.read_csv(HERE / "range_tests.csv").itertuples(index=False):
         score = trained[trained.pair == pair].groupby("lr_max").score.mean()
-        if len(trained[(trained.pair == pair) & (trained.seed == seed)]) < len(score):
-            continue  # cut short
-        for rule, rate in rates(test.learning_rate.to_numpy(), test.loss.to_numpy()).items():
+        losses = np.array(told.split(), np.float64)
+        for rule, rate in rates(planned[: len(losses)], losses).items():
             reached = np.interp(np.log(rate), np.log(score.index), score.to_numpy())
             rows.append((pair, seed, rule, f"{rate:.4g}", f"{100 * (score.max() - reached):.2f}"))
     return rows
 
 
 def rates(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float]:
-    """What the rules pick, and smith with other margins, with and without a bound at the lowest loss."""
+    """What the rules pick, and smith with other margins and levels."""
     test = analyse(lrs, losses)
     curve = Curve.of(test.learning_rates, test.losses, smooth(test.losses, 0.9), 0.9)
     found = {rule: test.suggestions[rule] for rule in RULES}
-    for margin, bound in itertools.product(MARGINS, (True, False)):
-        lowest = float(curve.rates[np.argmin(curve.losses)]) if bound else np.inf
-        found[f"smith/{margin:g}{' bound' if bound else ''}"] = min(smith(curve, margin), lowest)
+    for margin, level in VARIANTS:
+        found[f"smith/{margin:g}/{level:g}"] = smith(curve, margin, level=level)
     return found
 
 
-def across_halves(means: pd.DataFrame) -> float:
-    """The mean cost of the variant of smith that is best on half of the pairs, on the other half, over all halves."""
-    variants = means[[rule for rule in means if rule.startswith("smith/")]]
-    halves = itertools.combinations(means.index, len(means) // 2)
-    judged = []
-    for half in halves:
-        best = variants.loc[list(half)].mean().idxmin()
-        judged.append(variants.drop(index=list(half))[best].mean())
-    return float(np.mean(judged))
+def across_halves(means: pd.DataFrame) -> list[tuple[str, float]]:
+    """The variant of smith that is best on one half of the pairs, and its mean cost on the other; both ways round.
+
+    The halves are by the order in pairs.py, which is older than any result.
+    """
+    variants = means[[rule for rule in means if rule.startswith("smith/")]].loc[list(PAIRS)]
+    halves = variants.iloc[: len(variants) // 2], variants.iloc[len(variants) // 2 :]
+    best = [half.mean().idxmin() for half in halves]
+    return [(best[0], float(halves[1][best[0]].mean())), (best[1], float(halves[0][best[1]].mean()))]
 
 
 if __name__ == "__main__":

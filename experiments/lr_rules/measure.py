@@ -3,15 +3,14 @@
     python experiments/lr_rules/measure.py --cifar10 FOLDER                       # everything
     python experiments/lr_rules/measure.py --pairs mlp-digits-adam --seeds 0      # a small piece
 
-CIFAR-10 is a folder of images, class folders below train/ and test/. Appends to trainings.csv (one row a training) and
-range_tests.csv (one row a step) beside this file, and makes only what is not there.
+CIFAR-10 is a folder of images, class folders below train/ and test/. Appends a row a training to trainings.csv, and to
+range_tests.csv a row a range test with its losses, beside this file; makes only what is not there.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import functools
 from pathlib import Path
 
 import keras
@@ -22,7 +21,6 @@ import sconv
 
 HERE = Path(__file__).resolve().parent
 POINTS = 9  # of the grid, even over log lr
-STEPS = 300  # of the range test
 
 
 def main() -> None:
@@ -34,14 +32,13 @@ def main() -> None:
     arguments = parser.parse_args()
     pairs.CIFAR10 = arguments.cifar10
     trained = Table(arguments.into / "trainings.csv", ("pair", "seed", "lr_max", "score"))
-    tested = Table(arguments.into / "range_tests.csv", ("pair", "seed", "step", "learning_rate", "loss"))
+    tested = Table(arguments.into / "range_tests.csv", ("pair", "seed", "losses"))
     for seed in arguments.seeds:
         for name in arguments.pairs:
             pair = pairs.PAIRS[name]
             if not tested.has(name, seed):
-                found = range_test(pair, seed)
-                steps = zip(found.learning_rates, found.losses, strict=True)
-                tested.add([(name, seed, step, f"{lr:.6g}", f"{loss:.6g}") for step, (lr, loss) in enumerate(steps)])
+                losses = range_test(pair, seed).losses
+                tested.add([(name, seed, " ".join(f"{loss:.5g}" for loss in losses))])
             for lr in np.geomspace(pair.low, pair.high, POINTS):
                 lr_max = f"{lr:.4g}"
                 if not trained.has(name, seed, lr_max):
@@ -74,10 +71,9 @@ class Table:
 
 
 def range_test(pair: pairs.Pair, seed: int) -> sconv.RangeTest:
-    """As `fit_one_cycle` does it: with the momentum that the policy has at its peak."""
+    """As `fit_one_cycle` does it: as long as by default, with the momentum that the policy has at its peak."""
     x, y, *_ = pair.data()
-    finder = functools.partial(sconv.lr_find, momentum=0.85, max_steps=STEPS)
-    return finder(pair.build(seed), (x, y), batch_size=pair.batch_size)
+    return sconv.lr_find(pair.build(seed), (x, y), batch_size=pair.batch_size, momentum=0.85)
 
 
 def train(pair: pairs.Pair, seed: int, lr_max: float) -> float:

@@ -1,7 +1,8 @@
 """Variational autoencoder, https://keras.io/examples/generative/vae/: a train_step of its own, Adam at 0.001.
 
 There: batches of 128 of 70,000 digits of 28x28 pixels, codes of 2 numbers. Here: batches of 32 of 4,000 digits of 14x14
-pixels, half the channels, codes of 8 numbers.
+pixels, half the channels, codes of 8 numbers. Its loss falls to that of the mean digit, which far higher rates bear too:
+a range test of 200 updates does not tell them apart, one of the default length does.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def published(digits):
 
 def one_line(digits):
     model = compiled()
-    sconv.fit_one_cycle(model, digits[0], batch_size=32, epochs=4, range_test={"max_steps": 200}, verbose=0)
+    sconv.fit_one_cycle(model, digits[0], batch_size=32, epochs=4, verbose=0)
     return reconstruction_loss(model, digits)
 
 
@@ -98,8 +99,5 @@ def reconstruction_loss(model, digits):
     return float(model.losses_of(digits[1], noise)["reconstruction_loss"])
 
 
-@pytest.mark.xfail(
-    reason="auto takes 0.1 where 0.01 is right: the loss falls to that of the mean digit, which higher rates bear too"
-)
 def test_better_in_as_many_epochs(digits, mean):
     assert mean(one_line, digits) < mean(published, digits)

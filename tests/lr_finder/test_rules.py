@@ -170,9 +170,10 @@ def test_rules_agree_with_fastai_within_two_of_its_steps(curve, points):
 
 def test_a_longer_and_noisier_test_gives_the_same_answer():
     quiet, noisy = read(cliff).suggestions, read(cliff, 1000, noise=0.05, smoothing=0.9).suggestions
-    # All but valley: noise on the level part before the fall shortens what it takes for the fall.
-    for rule in ("minimum", "steep", "slide", "smith"):
-        assert quiet[rule] / 1.6 < noisy[rule] < quiet[rule] * 1.6, rule
+    # All but valley: noise on the level part before the fall shortens what it takes for the fall. On the level part
+    # after it, the lowest is where the noise has it, and smith goes no further.
+    for rule, factor in {"minimum": 1.6, "steep": 1.6, "slide": 1.6, "smith": 3}.items():
+        assert quiet[rule] / factor < noisy[rule] < quiet[rule] * 1.6, rule
 
 
 def test_steep_goes_by_log_lr():
@@ -209,6 +210,15 @@ def test_smith_is_half_of_where_the_losses_turn_ragged():
     noise = random.normal(size=1000) * np.where(x > -1.5, 0.3, 0.02)
     test = analyse(10**x, 1.5 - np.clip(x + 4, 0, 2) / 2 + noise, RangeTestSettings(smoothing=0.95))
     assert test.suggestions["smith"] == pytest.approx(10**-1.5 / 2, rel=0.4)
+
+
+def test_smith_stays_where_the_loss_is_lowest_if_it_rises_a_little_for_good():
+    x = np.linspace(-7, 1, 1000)
+    # A fall by 1.2 at 1e-2, then the loss of a guess, higher by 0.05: neither a climb nor ragged.
+    losses = 3.5 - 1.2 / (1 + np.exp(-6 * (x + 3.5))) + 0.05 / (1 + np.exp(-12 * (x + 1.5)))
+    losses += np.random.default_rng(0).normal(size=1000) * 0.02
+    picks = analyse(10**x, losses).suggestions
+    assert 10**-2.8 < picks["smith"] < 10**-1.4
 
 
 def test_all_are_reported_one_is_chosen():

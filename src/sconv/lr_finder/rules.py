@@ -93,14 +93,16 @@ def slide(curve: Curve, span: int = 15, threshold: float = 0.005) -> float:
     return float(curve.rates[pick])
 
 
-def smith(curve: Curve, margin: float = 2.0, climb: float = 0.1, ragged: float = 5.0) -> float:
-    """The largest lr before the loss, past its lowest, climbs or turns ragged, divided by `margin`.
+def smith(curve: Curve, margin: float = 2.0, climb: float = 0.1, ragged: float = 5.0, level: float = 0.5) -> float:
+    """The largest lr before the loss, past its lowest, climbs or turns ragged, divided by `margin`; none that is higher
+    than the last at which the loss is as low as its lowest, within `level` standard deviations of its noise.
 
     It climbs where it is above its best by `climb` of the whole fall (and by more than noise); it is ragged where
     losses in a row differ `ragged` times as much as they did while the first half of the fall was made. Before its
-    lowest it may do both: that passed. Source: Smith, "Cyclical learning rates" (arXiv 1506.01186), section 3.3: where
-    the accuracy slows, becomes ragged or starts to fall; that a maximum has to keep some distance from there is his
-    too, how much is ours.
+    lowest it may do both: that passed. The second bound is for a loss that rises a little and stays there, as that of
+    a network does which higher rates keep at a guess. Source: Smith, "Cyclical learning rates" (arXiv 1506.01186),
+    section 3.3: where the accuracy slows, becomes ragged or starts to fall; that a maximum has to keep some distance
+    from there is his too, how much is ours (experiments/lr_rules).
     """
     start = float(curve.losses[0])
     half = int(np.argmax(curve.losses <= (start + float(curve.losses.min())) / 2))
@@ -111,7 +113,8 @@ def smith(curve: Curve, margin: float = 2.0, climb: float = 0.1, ragged: float =
     climbs = curve.losses > low + max(climb * (start - low), 6 * curve.noise)
     bad = np.flatnonzero((climbs | rough)[bottom + 1 :])
     edge = bottom + int(bad[0]) if len(bad) else len(curve.rates) - 1
-    return float(curve.rates[edge]) / margin
+    lowest = np.flatnonzero(curve.losses[: edge + 1] <= low + level * curve.noise)[-1]
+    return min(float(curve.rates[edge]) / margin, float(curve.rates[lowest]))
 
 
 _RULES: tuple[Callable[[Curve], float], ...] = (valley, steep, minimum, slide, smith)

@@ -17,7 +17,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {  # what people look for first stand
     "test acc %": lambda row: percent(row.test),
     "speedup (steps)": lambda row: speedup(row, "step"),
     "speedup (seconds)": lambda row: speedup(row, "seconds"),
-    "reached": lambda row: reached(row.time_to_target.get("step")),
+    "reached": lambda row: NOTHING if row.ends_at_target else reached(row.time_to_target.get("step")),
     "steps to target": lambda row: cost(row.time_to_target.get("step")),
     "epochs to target": lambda row: cost(row.time_to_target.get("epoch")),
     "seconds to target": lambda row: cost(row.time_to_target.get("seconds")),

@@ -13,6 +13,7 @@ settings.json  the configuration as plain values, the options, the command line,
 
 from sconv.runs.bounded import BrokenRun
 from sconv.runs.claiming import DirectoryTakenError, check_free, check_own, claim, clear, held, is_unfinished_try
+from sconv.runs.commands import command
 from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
@@ -54,6 +55,7 @@ __all__ = [
     "check_own",
     "claim",
     "clear",
+    "command",
     "facts_of_others",
     "find",
     "git_commit",

@@ -63,7 +63,7 @@ def _curves(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:
     several = [each for _, _, each in drawn if each]
     if several:
         over = ["step", "seconds"] if curves.seconds_tell(several) else ["step"]
-        below = f"{bands({each.seeds for each in several})}\n{made_of}"
+        below = f"{verdict.bands({each.seeds for each in several})}\n{made_of}"
         title = f"{titles['val_accuracy']} and loss"
         found["curves.png"] = (title, pictures.overlay(drawn, over, titles, below))
     plans = [(group.label, look, curves.schedule(group)) for group, look in zip(groups, looks, strict=True)]
@@ -72,13 +72,6 @@ def _curves(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:
         below = f"As the optimizer saw them at each step, alike in every seed of a group.\n{made_of}"
         found["schedules.png"] = ("learning rate and momentum", pictures.overlay(plans, ["step"], shown, below))
     return found
-
-
-def bands(counts: set[int]) -> str:
-    """What lines and bands of curves are."""
-    if max(counts) == 1:
-        return "Lines: one seed each, so there is no band."
-    return f"Lines: means over seeds; bands: ± 1 standard deviation, {verdict.n(counts)}."
 
 
 def _costs(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:

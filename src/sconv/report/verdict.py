@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sconv.report import wording
-from sconv.report.budgets import Chart
+from sconv.report.budgets import Chart, Line
 from sconv.report.comparison import Row
 from sconv.report.factors import Fewer
 
@@ -27,9 +27,9 @@ def _sentence(row: Row) -> str:
         return f"{ends}, {_seeds(row.test.n)}: {why}"
     others = row.rival.accuracies("test")
     against = f"{ends} against {row.rival.label} {100 * sum(others) / len(others):.2f}"
-    interval = "" if row.gain.low is None else f" {wording.points(row.gain)}"
+    interval = wording.interval(row.gain)
     seeds = _seeds(row.test.n) if len(others) == row.test.n else f"{row.test.n} and {_seeds(len(others))}"
-    return f"{against}: {100 * row.gain.mean:+.2f} points{interval}, {seeds}: {_outcome(row)}"
+    return f"{against}: {100 * row.gain.mean:+.2f} points{f' {interval}' if interval else ''}, {seeds}: {_outcome(row)}"
 
 
 def _outcome(row: Row) -> str:
@@ -47,21 +47,24 @@ def extent(rows: Sequence[Row]) -> tuple[float, float]:
 def savings(charts: Sequence[Chart]) -> list[str]:
     """A sentence for each schedule of a budget chart: how many fewer steps it needs than the baseline."""
     return [
-        (f"{chart.name}: " if len(charts) > 1 else "") + _saving(line.label, line.fewer, chart)
+        (f"{chart.name}: " if len(charts) > 1 else "") + saving(line, chart)
         for chart in charts
         for line in chart.lines
         if line.fewer
     ]
 
 
-def _saving(label: str, found: Fewer, chart: Chart) -> str:
+def saving(line: Line, chart: Chart) -> str:
+    """What came out of one line of a chart: of the baseline, and without one, its name alone."""
+    found = line.fewer
+    if found is None or chart.baseline is None or chart.target is None:
+        return line.label
     note = f" ({found.note})" if found.note else ""
-    baseline = chart.baseline.label if chart.baseline else wording.NOTHING
-    aim = f"{100 * (chart.target or 0):.2f} % that {baseline} ends at after {chart.taken:,.0f} steps"
+    aim = f"{100 * chart.target:.2f} % that {chart.baseline.label} ends at after {chart.taken:,.0f} steps"
     if found.value:
-        return f"{label} needs {fewer(found)} to reach the {aim}{note}"
+        return f"{line.label} needs {fewer(found)} to reach the {aim}{note}"
     doubt = f"; it may with up to {_times(found.high, found, False)} x fewer steps (95 %)" if found.high else ""
-    return f"{label} does not reach the {aim}{doubt}{note}"
+    return f"{line.label} does not reach the {aim}{doubt}{note}"
 
 
 def fewer(found: Fewer) -> str:
@@ -102,6 +105,13 @@ def how(chart: Chart) -> str:
             "straight lines over log steps; 95 % bootstrap interval over seeds, the choice of lr_max taken as given."
         )
     return " ".join(parts)
+
+
+def bands(counts: set[int]) -> str:
+    """What lines and bands of curves are."""
+    if max(counts) == 1:
+        return "Lines: one seed each, so there is no band."
+    return f"Lines: means over seeds; bands: ± 1 standard deviation, {n(counts)}."
 
 
 def n(counts: set[int]) -> str:

@@ -93,17 +93,10 @@ def _gaps(axis: Axes, chart: Chart) -> None:
     for line, stroke in reversed([*zip(chart.lines, looks(chart), strict=True)]):
         if line.fewer is None:
             continue
-        at, words = needed(line, chart.target), verdict.fewer(line.fewer)
+        at, words = needed(line, chart.target), f"{line.label}: {verdict.fewer(line.fewer)}"
+        if at is not None:
+            arrow = {"arrowstyle": "<->", "color": stroke.colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+            axis.annotate("", (at, chart.target), (chart.taken, chart.target), arrowprops=arrow)
         # Below the right end of rising curves is room.
-        place: Any = {"xytext": (0.98, 0.03 + LANE * lane), "textcoords": "axes fraction", "ha": "right", "size": 9}
-        arrow: Any = {"color": stroke.colour, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
-        if at is None:
-            axis.annotate(f"{line.label}: {words}", (chart.taken, chart.target), color=stroke.colour, **place)
-        else:
-            axis.annotate(
-                "", (at, chart.target), (chart.taken, chart.target), arrowprops={"arrowstyle": "<->", **arrow}
-            )
-            middle = (float(np.sqrt(at * chart.taken)), chart.target)
-            leader = {"arrowstyle": "-", **arrow, "linewidth": 0.7, "alpha": 0.7}
-            axis.annotate(f"{line.label}: {words}", middle, color=stroke.colour, arrowprops=leader, **place)
+        axis.text(0.98, 0.03 + LANE * lane, words, transform=axis.transAxes, ha="right", size=9, color=stroke.colour)
         lane += 1

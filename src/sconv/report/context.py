@@ -9,7 +9,7 @@ from sconv import runs
 from sconv.report.groups import Group, worded
 
 OURS = ("sconv.", "keras.")  # whose functions an option names; any other one is named itself
-MOST = 4  # values of one kind that are listed
+MOST = 8  # values of one kind that are listed
 SHOWN_VERSIONS = ("sconv", "tensorflow", "keras", "numpy", "python")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sconv.report import budget_pictures, curves, pictures, verdict
 from sconv.report.comparison import Comparison, Row
+from sconv.report.statistics import TimeToTarget
 from sconv.report.strokes import Stroke, strokes
 
 if TYPE_CHECKING:
@@ -75,11 +76,14 @@ def _curves(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:
 
 
 def _costs(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:
-    costs = [row.time_to_target["step"].costs if row.time_to_target else () for row in rows]
-    groups = [row.group for row in rows]
-    times = [times for times in zip(curves.labels(groups), looks, costs, strict=True) if times[2]]
+    spent = [row.time_to_target["step"] if row.time_to_target else TimeToTarget(()) for row in rows]
+    # Who of the baseline ends below its own mean is of no interest.
+    costs = [time.reached if row.ends_at_target else time.costs for row, time in zip(rows, spent, strict=True)]
+    labels = curves.labels([row.group for row in rows])
+    times = [times for times in zip(labels, looks, costs, strict=True) if times[2]]
     if not times:
         return {}
-    title = f"steps to the target {curves.titles(groups)['val_accuracy']}"
-    below = f"Dots: seeds; bars: means of those that reached it, {verdict.n({len(spent) for *_, spent in times})}."
-    return {"time_to_target.png": (title, pictures.time_to_target(times, title, f"{below}\n{made_of}"))}
+    title = f"steps to the target {curves.titles([row.group for row in rows])['val_accuracy']}"
+    counts = verdict.n({len(time.costs) for time in spent if time.costs})
+    below = f"Dots: seeds; bars: means of those that reached it, {counts}.\n{made_of}"
+    return {"time_to_target.png": (title, pictures.time_to_target(times, title, below))}

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D", "inverted_triangle": "v"}
 LABELLED = 8  # lines that have their names at their ends; more have a legend
-LEGEND_COLUMNS = 3
 _LONGEST = 100  # characters of a label: of more, nothing would be left for the curves
 
 
@@ -69,12 +68,14 @@ def _lowest(crowd: Sequence[float], apart: float) -> float:
 
 
 def legend(figure: Figure, groups: Sequence[tuple[str, Stroke]]) -> None:
-    """All names below a picture."""
+    """All names above a picture, which grows by the room that they take."""
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=stroke.colour, linestyle=stroke.dash, marker=MARKERS[stroke.marker], markersize=3.5)
         for _, stroke in groups
     ]
-    columns, labels = min(LEGEND_COLUMNS, len(groups)), [short(label) for label, _ in groups]
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
+    names = [short(label) for label, _ in groups]
+    columns = max(1, int(figure.get_figwidth() / (0.6 + 0.075 * max(map(len, names)))))
+    figure.set_figheight(figure.get_figheight() + 0.2 * -(-len(names) // columns))
+    figure.legend(handles, names, loc="outside upper center", ncols=columns, frameon=False, fontsize="small")

@@ -65,6 +65,7 @@ def of_budgets(charts: Sequence[Chart]) -> dict[str, Drawn]:
     found = {}
     for number, chart in enumerate(charts):
         drawn = _empty("budgets", "log")
+        drawn.height = 380
         drawn.xaxis.axis_label = "steps of training, each point a run of its own"
         steps = sorted({budget.steps for line in chart.lines for budget in line.budgets})
         drawn.xaxis.ticker = FixedTicker(ticks=steps)

@@ -10,7 +10,7 @@ import numpy as np
 from sconv.plots import new_figure
 from sconv.report import lettering
 from sconv.report.curves import AXES, METRICS, Curves
-from sconv.report.lettering import LABELLED, LEGEND_COLUMNS, MARKERS, print_below, short
+from sconv.report.lettering import LABELLED, MARKERS, print_below, short
 from sconv.report.strokes import Stroke
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ def overlay(
     Each group, told by its label, is a line through the means over its seeds; of several, in a band of one deviation.
     """
     direct = len(groups) <= LABELLED
-    legend = 0.0 if direct else 0.25 * -(-len(groups) // LEGEND_COLUMNS)
     room = 0.075 * max(len(short(label)) for label, _, _ in groups) if direct else 0.0
-    figure = new_figure((4.2 * len(x) if len(x) > 1 else 6) + 0.4 + room, 2.6 * len(y) + 0.5 + legend, "constrained")
+    figure = new_figure((4.2 * len(x) if len(x) > 1 else 6) + 0.4 + room, 2.6 * len(y) + 0.5, "constrained")
     panels = figure.subplots(len(y), len(x), squeeze=False, sharex="col", sharey="row")
     for row, (name, title) in zip(panels, y.items(), strict=True):
         drawn = [(label, stroke, found) for label, stroke, found in groups if found and name in found.columns]
@@ -72,7 +71,7 @@ def time_to_target(groups: Sequence[tuple[str, Stroke, Sequence[float | None]]],
     axis.invert_yaxis()
     furthest = max((cost for _, _, costs in groups for cost in costs if cost is not None), default=1.0)
     # Room for the words at the end of the longest bar.
-    axis.set_xlim(0, furthest * (1.4 if any(None in costs for _, _, costs in groups) else 1.05))
+    axis.set_xlim(0, furthest * (1.6 if any(None in costs for _, _, costs in groups) else 1.05))
     axis.margins(y=0.02)
     axis.set_xlabel(title)
     axis.grid(axis="x", alpha=0.3)

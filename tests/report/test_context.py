@@ -20,10 +20,10 @@ COMMAND = "python -m sconv -m schedule=baseline,onecycle 'name=two words'"
 def sweep(tmp_path_factory):
     root = tmp_path_factory.mktemp("sweep")
     device = {"kind": "cpu", "gpus": [], "threads": 2}
-    for schedule, day in {"baseline": 23, "onecycle": 21}.items():
+    for schedule, day, epochs in [("baseline", 23, 2), ("baseline", 22, 1), ("onecycle", 21, 2)]:
         summary = {"device": device, "versions": VERSIONS, "started": f"2026-11-{day}T10:00:00+0000"}
         settings = {"model._target_": "my_package.net.build"}
-        fabricate.run(root / schedule, [0.5, 0.6], schedule=schedule, summary=summary, settings=settings)
+        fabricate.run(root / f"{day}", [0.6] * epochs, schedule=schedule, summary=summary, settings=settings)
     task = ["schedule=baseline,onecycle", "name=two words"]
     told = {"hydra": {"overrides": {"hydra": ["hydra.sweep.dir=/somewhere"], "task": task}}}
     (root / "multirun.yaml").write_text(yaml.safe_dump(told))
@@ -35,7 +35,7 @@ def test_what_the_runs_were_made_of(sweep):
         "dataset": "synthetic",
         "model": "my_package.net.build",  # not the option whose place it took
         "optimizer": "sgd",
-        "epochs": "2",
+        "epochs": "1, 2",
         "batch size": "32",
         "device": "cpu, 2 threads",
         "versions": "sconv 0.1.0, tensorflow 2.21.0, python 3.11.7",
@@ -52,7 +52,7 @@ def test_it_is_in_every_file(sweep, tmp_path, monkeypatch):
     head = report.read_text().partition("| group |")[0].replace("\\", "")
     texts = {"report.md": head, "report.html": html.unescape(page.write(comparison, tmp_path).read_text())}
     texts |= {name: figure.get_supxlabel().replace("\n", " ") for name, figure in figures.items()}
-    assert len(texts) == 6
+    assert len(texts) == 7
     for name, text in texts.items():
         for said in ("my_package.net.build", "tensorflow 2.21.0", "2026-11-21", COMMAND):
             assert said in text, (name, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ def context(groups: Sequence[Group]) -> dict[str, str]:
     every = [run for group in groups for run in group.runs]
     found: dict[str, list[Any]] = {
         **{node: [_option(group, node) for group in groups] for node in ("dataset", "model", "optimizer")},
-        "epochs": [group.config.get("epochs") for group in groups],
+        "epochs": sorted((group.config.get("epochs") for group in groups), key=_rising),
         "batch size": [group.config.get("batch_size") for group in groups],
         "device": [_device(run.summary.get("device")) for run in every],
         "versions": [_versions(run.summary.get("versions")) for run in every],
@@ -36,6 +37,10 @@ def line(context: Mapping[str, str]) -> str:
 def _option(group: Group, node: str) -> str | None:
     target = str(group.config.get(f"{node}._target_", OURS[0]))
     return group.choices.get(node) if target.startswith(OURS) else target
+
+
+def _rising(value: Any) -> tuple[float, str]:
+    return (value if isinstance(value, (int, float)) else math.inf), str(value)
 
 
 def _device(device: Any) -> str | None:

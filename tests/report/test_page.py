@@ -179,15 +179,12 @@ def test_axes_turn_logarithmic_and_back(browser):
     until(browser, f"const ratio = (() => {{{middle}}})(); return Math.abs(ratio - 1) < 1e-6")
 
 
-@pytest.mark.parametrize(("over", "last"), [("step", 400), ("epoch", 20), ("seconds", 40)])
-def test_curves_go_over_steps_epochs_and_seconds(browser, over, last):
-    find(browser, f"#over option[value={over}]")[0].click()
-    until(
-        browser, f"const range = chartOf('learning_rate').x_range; return Math.abs(range.end - {last}) < 0.06 * {last}"
-    )
-    until(
-        browser, f"const range = chartOf('val_accuracy').x_range; return Math.abs(range.end - {last}) < 0.06 * {last}"
-    )
+def test_curves_go_over_steps_epochs_and_seconds(browser):
+    for over, last in (("seconds", 40), ("epoch", 20), ("step", 400)):
+        find(browser, f"#over option[value={over}]")[0].click()
+        for name in ("learning_rate", "val_accuracy"):
+            end = f"chartOf('{name}').x_range.end"
+            until(browser, f"return Math.abs({end} - {last}) < 0.06 * {last}")
 
 
 def point_at(browser, group):
@@ -302,8 +299,8 @@ def test_a_budget_chart_shows_the_gap_and_a_picture_of_it_can_be_kept(chromium, 
     text = (tmp_path / "budgets0.svg").read_text()
     for said in ("final test accuracy against steps", "onecycle", "batch size 32", "n = 3"):
         assert said in text
-    pixels = matplotlib.image.imread(tmp_path / "budgets0.png")[..., :3]
-    assert pixels.shape[0] > 700
+    pixels = matplotlib.image.imread(tmp_path / "budgets0.png")[::5, ::5, :3]
+    assert pixels.shape[0] > 140
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
     assert [entry for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
 
@@ -348,12 +345,9 @@ def test_on_a_phone_nothing_sticks_out_and_a_finger_on_a_chart_scrolls(browser):
         browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
 
 
-def test_names_are_text_and_no_markup(browser):
+def test_names_are_text_and_no_markup_and_what_groups_differ_in_is_listed(browser):
     assert any(NASTY in name for name in column(browser, "group"))
     assert find(browser, "table b") == []
-
-
-def test_each_groups_difference_is_listed(browser):
     rows = {row.text.split()[0]: row.text for row in find(browser, ".settings tbody tr")}
     assert "sconv.schedules.cosine" in rows["schedule._target_"]
 

@@ -27,11 +27,32 @@ def test_the_table_fits_80_columns_and_hides_nothing(sweep, capsys):
     assert main([str(sweep), "--no-files"]) == 0
     printed = capsys.readouterr().out
     lines = printed.splitlines()
-    assert max(len(line) for line in lines if not line.startswith("·")) <= 80
+    assert max(len(line) for line in lines[2:] if not line.startswith("·")) <= 80
     assert "…" not in printed
     assert "4, 1 diverged" in printed
     assert "· onecycle: 1 of 5 never reached it" in lines
     assert not (sweep / "report").exists()
+
+
+def test_the_verdict_comes_first_and_a_picture_of_it(tmp_path, capsys):
+    ends = {"baseline": [0.90, 0.91, 0.92], "onecycle": [0.95, 0.96, 0.97], "cosine": [0.905, 0.91, 0.93]}
+    for schedule, accuracies in ends.items():
+        for seed, end in enumerate(accuracies):
+            fabricate.run(tmp_path / f"{schedule}{seed}", [0.5, end], seed=seed, schedule=schedule)
+    fabricate.run(tmp_path / "x", [0.1, 0.1], schedule="sgdr", ends=fabricate.DivergedError("nan"))
+    assert main([str(tmp_path), "--no-files"]) == 0
+    title, *said, _, first, second, scale = capsys.readouterr().out.splitlines()[:8]
+    assert title.startswith("Final test accuracy")
+    # Welch: t(0.975, 4) = 2.776 times the root of (0.01^2 + 0.01^2) / 3 for 1cycle; worked out apart for cosine.
+    assert said == [
+        "cosine 91.50 against baseline 91.00: +0.50 points [-2.24, +3.24], 3 seeds: no difference shown",
+        "onecycle 96.00 against baseline 91.00: +5.00 points [+2.73, +7.27], 3 seeds: better",
+        "sgdr: nothing finished (0, 1 diverged)",
+    ]
+    nought = scale.index("0", scale.index("-2.24") + 5)
+    assert (first[nought], second[nought]) == ("┼", "│")
+    assert second.index("├") > nought > first.index("├")
+    assert second.index("●") - first.index("●") == pytest.approx(4.5 / (7.27 + 2.24) * (46 - 1), abs=1)
 
 
 def test_the_table_imports_nothing_that_takes_its_time(sweep):
@@ -53,6 +74,7 @@ def test_the_files_are_written_without_tensorflow(sweep, tmp_path):
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.stderr.strip(), ran.returncode) == ("", 0)
     names = {"report.md", "report.csv", "report.html", "schedules.png", "curves.png", "time_to_target.png"}
+    names |= {"differences.png"}
     assert {path.name for path in tmp_path.iterdir()} == names
 
 

@@ -10,6 +10,7 @@ import fabricate
 from sconv.report import curves, markdown, pictures
 from sconv.report.comparison import compare
 from sconv.report.groups import gather
+from sconv.report.strokes import Stroke, strokes
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def out(tmp_path_factory):
 
 def test_every_picture_that_is_named_is_there_and_not_blank(out):
     text = (out / "report.md").read_text()
-    for name in ("schedules.png", "curves.png", "time_to_target.png"):
+    for name in ("differences.png", "schedules.png", "curves.png", "time_to_target.png"):
         assert f"]({name})" in text
         pixels = matplotlib.image.imread(out / name)[..., :3]
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
@@ -65,17 +66,78 @@ def test_where_nothing_finished_there_is_still_a_report(tmp_path):
     assert "0, 1 diverged" in report.read_text()
 
 
+LOOK = Stroke("#0072b2", "solid", "square")
+
+
 def test_the_band_is_one_deviation_and_the_mean_is_drawn():
     # Two seeds whose standard deviations are 0.1, 0 and 0.2: each is 1 / sqrt(2) of that from the mean.
     mean, apart = np.array([0.2, 0.5, 0.7]), np.array([0.1, 0.0, 0.2]) / np.sqrt(2)
     found = curves.Curves({"step": np.array([[1.0, 2.0, 3.0]] * 2), "loss": np.array([mean - apart, mean + apart])})
-    (axis,) = pictures.overlay([("group", found)], ["step"], {"loss": "training loss"}).axes
+    (axis,) = pictures.overlay([("group", LOOK, found)], ["step"], {"loss": "training loss"}).axes
     assert axis.lines[0].get_ydata() == pytest.approx(mean)
     corners = axis.collections[0].get_paths()[0].vertices
     assert {(1.0, 0.1), (1.0, 0.3), (3.0, 0.5), (3.0, 0.9)} <= {(x, round(y, 9)) for x, y in corners.tolist()}
+    assert axis.get_ylim()[0] == 0
+
+
+def test_one_epoch_is_seen_and_an_accuracy_axis_ends_at_one():
+    found = curves.Curves({"step": np.array([[1.0]] * 2), "val_accuracy": np.array([[0.99], [1.0]])})
+    (axis,) = pictures.overlay([("group", LOOK, found)], ["step"], {"val_accuracy": "test accuracy"}).axes
+    assert axis.lines[0].get_marker() == "s"
+    assert axis.get_ylim()[1] == 1
+    assert [text.get_text() for text in axis.texts] == ["group"]
+
+
+def test_names_at_lines_ends_stay_apart_and_near():
+    assert pictures.lettering.spread([0.9, 0.1, 0.12, 0.11], 0.1) == pytest.approx([0.9, 0.01, 0.21, 0.11])
+
+
+def test_a_schedule_that_jumps_is_drawn_as_a_step_and_one_that_slopes_is_not(tmp_path):
+    rates = {"baseline": [0.1] * 30 + [0.01] * 10, "onecycle": [*np.linspace(0, 0.1, 20), *np.linspace(0.1, 0, 20)]}
+    for schedule, values in rates.items():
+        run = fabricate.run(tmp_path / schedule, [0.5] * 2, schedule=schedule)
+        lines = [f"{step},{value:.9g},0.9,1.0" for step, value in enumerate(values)]
+        (run / "steps.csv").write_text("step,learning_rate,momentum,loss\n" + "\n".join(lines) + "\n")
+    baseline, onecycle = (curves.schedule(group) for group in gather([tmp_path])[0])
+    upright = np.flatnonzero(np.diff(baseline.mean("step")) == 0)
+    assert baseline.mean("step")[upright].tolist() == [30]
+    assert baseline.mean("learning_rate")[[upright[0], upright[0] + 1]].tolist() == [0.1, 0.01]
+    assert onecycle.mean("step").tolist() == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("paces", "told"),
+    [
+        ([(2.0, 2.1), (4.0, 4.2)], True),
+        ([(2.0, 2.1), (2.2, 2.3)], False),  # a tenth more
+        ([(2.0, 4.4), (4.0, 4.2)], False),  # the seeds of one differ as much
+    ],
+)
+def test_seconds_are_drawn_where_they_say_more_than_steps(tmp_path, paces, told):
+    for number, seconds in enumerate(paces):
+        for seed, each in enumerate(seconds):
+            run = tmp_path / f"{number}{seed}"
+            fabricate.run(run, [0.5] * 2, seed=seed, schedule=["baseline", "onecycle"][number], seconds_an_epoch=each)
+    assert curves.seconds_tell([curves.of(group) for group in gather([tmp_path])[0]]) == told
 
 
 def test_who_never_reached_the_target_is_told_in_the_picture():
-    (axis,) = pictures.time_to_target([("a", [100, 200]), ("b", [50, None, None]), ("c", [None])], "steps").axes
+    costs = [[100, 200], [50, None, None], [None]]
+    (axis,) = pictures.time_to_target([(str(number), LOOK, spent) for number, spent in enumerate(costs)], "steps").axes
     assert [bar.get_width() for bar in axis.patches] == [150, 50]
-    assert [text.get_text() for text in axis.texts] == ["never reached by 2 of 3", "never reached by 1 of 1"]
+    assert [text.get_text() for text in axis.texts] == ["not reached by 2 of 3", "not reached by 1 of 1"]
+
+
+def test_grey_is_the_baselines_a_schedule_has_its_colour_and_a_rate_its_dash(tmp_path):
+    for number in range(6):
+        schedule, rate = ["onecycle", "baseline", "cosine"][number % 3], [0.1, 0.3][number // 3]
+        fabricate.run(tmp_path / str(number), [0.5], schedule=schedule, settings={"lr_max": rate})
+    groups = {group.label: group for group in gather([tmp_path])[0]}
+    looks = dict(zip(groups, strokes([*groups.values()], [groups["baseline lr_max=0.3"]]), strict=True))
+    for schedule in ("onecycle", "baseline", "cosine"):
+        low, high = looks[f"{schedule} lr_max=0.1"], looks[f"{schedule} lr_max=0.3"]
+        assert (low.colour, low.marker) == (high.colour, high.marker)
+        assert (low.dash, high.dash) == ("solid", "dashed")
+    assert len({look.colour for look in looks.values()}) == 3
+    red, green, blue = (int(looks["baseline lr_max=0.1"].colour[at : at + 2], 16) for at in (1, 3, 5))
+    assert red == green == blue

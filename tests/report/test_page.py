@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.image
+import numpy as np
 import pytest
 
 import fabricate
-from sconv.report import page
+from sconv.report import curves, page, wording
 from sconv.report.comparison import compare
 from sconv.report.groups import gather
 
@@ -25,11 +27,31 @@ def test_a_hundred_runs_of_three_hundred_epochs_stay_under_five_megabytes(tmp_pa
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def sweep(tmp_path_factory):
     root = fabricate.sweep(tmp_path_factory.mktemp("sweep"), seeds=4, groups=4, epochs=20)
     for seed in range(2):
         fabricate.run(root / f"nasty{seed}", [0.5] * 20, seed=seed, settings={"optimizer.momentum": NASTY})
-    return page.write(compare(gather([root])[0]), tmp_path_factory.mktemp("out"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(sweep, tmp_path_factory):
+    return page.write(compare(gather([sweep])[0]), tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="module")
+def budgets(tmp_path_factory):
+    """A page with a budget chart: 1, 2 and 4 epochs; the cycle ends where the baseline does after twice as many."""
+    root = tmp_path_factory.mktemp("budgets")
+    for schedule, ends in {"baseline": [0.5, 0.6, 0.7], "onecycle": [0.6, 0.7, 0.8]}.items():
+        for epochs, end in zip((1, 2, 4), ends, strict=True):
+            for seed in range(3):
+                curve = [0.3] * (epochs - 1) + [end + 0.01 * (seed - 1)]
+                fabricate.run(root / f"{schedule}{epochs}{seed}", curve, seed=seed, schedule=schedule)
+    return page.write(compare(gather([root])[0]), root)
+
+
+READY = "return charts().length === 5 && charts().every((one) => viewOf(one)?.canvas_view.events_el.tabIndex === -1)"
 
 
 @pytest.fixture
@@ -37,17 +59,21 @@ def browser(chromium, report):
     """The page, drawn."""
     chromium.get_log("browser"), chromium.get_log("performance")
     chromium.get(report.as_uri())
-    until(chromium, "return charts().length === 5 && document.querySelectorAll('.bk-Figure').length === 5")
+    until(chromium, READY)
     yield chromium
     # Whatever a test did, the page complained of nothing and asked nobody for anything.
     assert [entry for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
     assert chromium.title == "sconv report"
 
 
-def until(browser, condition):
+def wait(browser, condition):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(condition))
+    return WebDriverWait(browser, 20).until(condition)
+
+
+def until(browser, condition):
+    return wait(browser, lambda driver: driver.execute_script(condition))
 
 
 def find(browser, selector):
@@ -153,24 +179,12 @@ def test_axes_turn_logarithmic_and_back(browser):
     until(browser, f"const ratio = (() => {{{middle}}})(); return Math.abs(ratio - 1) < 1e-6")
 
 
-@pytest.mark.parametrize(("over", "last"), [("step", 400), ("epoch", 20), ("seconds", 40)])
-def test_curves_go_over_steps_epochs_and_seconds(browser, over, last):
-    find(browser, f"#over option[value={over}]")[0].click()
-    until(
-        browser, f"const range = chartOf('learning_rate').x_range; return Math.abs(range.end - {last}) < 0.06 * {last}"
-    )
-    until(
-        browser, f"const range = chartOf('val_accuracy').x_range; return Math.abs(range.end - {last}) < 0.06 * {last}"
-    )
-
-
-# The tooltips that are seen; Bokeh hides them below roots of their own.
-TIP = (
-    "(() => { const inside = (one) => one.shadowRoot ? deep(one.shadowRoot) : [];"
-    "const deep = (node) => [...node.querySelectorAll('*')].flatMap((one) => [one, ...inside(one)]);"
-    "const tips = deep(document).filter((one) => one.className?.includes?.('bk-Tooltip'));"
-    "return tips.filter((one) => getComputedStyle(one).display !== 'none') })()"
-)
+def test_curves_go_over_steps_epochs_and_seconds(browser):
+    for over, last in (("seconds", 40), ("epoch", 20), ("step", 400)):
+        find(browser, f"#over option[value={over}]")[0].click()
+        for name in ("learning_rate", "val_accuracy"):
+            end = f"chartOf('{name}').x_range.end"
+            until(browser, f"return Math.abs({end} - {last}) < 0.06 * {last}")
 
 
 def point_at(browser, group):
@@ -195,9 +209,8 @@ def test_a_name_in_a_tooltip_is_text_and_no_markup(browser):
     names = column(browser, "group")
     (number,) = [number for number, name in enumerate(names) if NASTY in name]
     point_at(browser, f"group{number}")
-    shown = NASTY.replace("@", " ").replace("$", " ")
-    until(browser, f"return {TIP}.some((one) => one.shadowRoot.textContent.includes({json.dumps(shown)}))")
-    assert browser.execute_script(f"return {TIP}.filter((one) => one.shadowRoot.querySelector('img')).length") == 0
+    until(browser, f"return document.querySelector('.tip')?.textContent.includes({json.dumps(NASTY)})")
+    assert find(browser, ".tip img, .tip b b") == []
 
 
 def test_the_page_runs_no_script_but_its_own(chromium, report):
@@ -212,14 +225,18 @@ def test_the_page_runs_no_script_but_its_own(chromium, report):
     assert len(refused) == 1
 
 
-def test_the_mouse_is_told_what_it_points_at_and_a_drag_zooms(browser):
+def test_the_mouse_is_told_of_every_group_where_it_points_and_a_drag_zooms(browser, sweep):
     from selenium.webdriver.common.action_chains import ActionChains
 
     x, y = point_at(browser, "group0")
-    said = until(browser, f"return {TIP}.map((one) => one.shadowRoot.textContent)[0]")
-    assert "baseline" in said
-    assert "±" in said
-    assert "200" in said
+    head, *said = until(browser, "return all('.tip > *').map((one) => one.innerText.replaceAll('\\n', ' '))")
+    assert head == "steps 200"
+    # Every group at this step: its mean and deviation there, as the runs have them.
+    found = {group.label: curves.of(group) for group in gather([sweep])[0]}
+    assert said == [
+        f"{label} {each.mean('val_accuracy')[9]:.4f} ± {each.deviation('val_accuracy')[9]:.4f} (n = {each.seeds})"
+        for label, each in found.items()
+    ]
     before = browser.execute_script("const r = chartOf('val_accuracy').x_range; return r.end - r.start")
     drag = ActionChains(browser, duration=50)
     pointer = drag.w3c_actions.pointer_action
@@ -227,6 +244,65 @@ def test_the_mouse_is_told_what_it_points_at_and_a_drag_zooms(browser):
     pointer.move_to_location(x + 60, y + 40).pointer_up()
     drag.perform()
     until(browser, f"const r = chartOf('val_accuracy').x_range; return r.end - r.start < 0.5 * {before}")
+
+
+def test_each_chart_is_one_stop_of_the_tab_key_and_the_arrows_read_it(browser):
+    from selenium.webdriver.common.keys import Keys
+
+    (box,) = find(browser, "#val_accuracy .chart")
+    assert box.get_attribute("aria-label").startswith(
+        "test accuracy over steps. baseline optimizer.momentum=0.9: from "
+    )
+    find(browser, "#val_accuracy .save")[1].send_keys(Keys.TAB)
+    assert browser.switch_to.active_element == box
+    box.send_keys(Keys.END)
+    assert find(browser, ".tip strong")[0].text == "steps 400"
+    assert "steps 400, baseline" in find(browser, "#said")[0].get_attribute("textContent")
+    box.send_keys(Keys.TAB)
+    assert browser.switch_to.active_element.get_attribute("class") == "logy"
+    assert find(browser, ".tip") == []
+
+
+def test_few_columns_at_first_and_all_of_them_when_asked_for_and_none_cut_off(browser):
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", WIDE)
+    try:
+        headings = [head.text for head in find(browser, "#results thead th") if head.is_displayed()]
+        assert headings == [name for name in wording.FEW if name != "val acc %"]
+        hidden = "const box = document.querySelector('.scroll'); return box.scrollWidth - box.clientWidth"
+        assert browser.execute_script(hidden) == 0
+        find(browser, "#more")[0].click()
+        assert all(head.is_displayed() for head in find(browser, "#results thead th"))
+        assert browser.execute_script(hidden) == 0
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+WIDE = {"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+
+
+def test_a_budget_chart_shows_the_gap_and_a_picture_of_it_can_be_kept(chromium, budgets, tmp_path):
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    chromium.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    chromium.get(budgets.as_uri())
+    until(chromium, READY.replace("5", "6"))
+    gap = "const one = chartOf('budgets0').renderers.find((r) => r.name === 'gap' && r.glyph.type === 'Line');"
+    assert chromium.execute_script(gap + "return Array.from(one.data_source.data.x)") == pytest.approx([40, 80])
+    words = find(chromium, "#budgets0 .key")[0].text
+    assert re.search(r"onecycle needs 2\.00 x fewer steps \[\S+, \S+\] to reach the 70\.00 % that baseline", words)
+    assert words.split("\n")[-1] in find(chromium, ".verdict")[0].text
+    assert chromium.execute_script("return chartOf('budgets0').x_scale.type") == "LogScale"
+    find(chromium, "#budgets0 .logx")[0].click()
+    assert chromium.execute_script("return chartOf('budgets0').x_scale.type") == "LinearScale"
+    for button in find(chromium, "#budgets0 .save"):
+        button.click()
+    wait(chromium, lambda _: {path.name for path in tmp_path.iterdir()} == {"budgets0.png", "budgets0.svg"})
+    text = (tmp_path / "budgets0.svg").read_text()
+    for said in ("final test accuracy against steps", "onecycle", "batch size 32", "n = 3"):
+        assert said in text
+    pixels = matplotlib.image.imread(tmp_path / "budgets0.png")[::5, ::5, :3]
+    assert pixels.shape[0] > 140
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
+    assert [entry for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -246,30 +322,32 @@ def test_the_system_says_light_or_dark_and_the_button_turns_it_round(browser, da
 
 
 def test_on_a_phone_nothing_sticks_out_and_a_finger_on_a_chart_scrolls(browser):
-    metrics = {"width": 375, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    metrics = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
     try:
         browser.refresh()
-        until(browser, "return charts().length === 5 && document.querySelectorAll('.bk-Figure').length === 5")
-        assert browser.execute_script("return document.documentElement.scrollWidth") == 375
+        until(browser, READY)
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 390
         assert (
             browser.execute_script("return Math.max(...all('figure').map((f) => f.getBoundingClientRect().right))")
-            <= 375
+            <= 390
         )
         dragging = "return charts().flatMap((c) => c.toolbar.tools).filter((t) => t.active).map((t) => t.type)"
-        assert set(browser.execute_script(dragging)) == {"HoverTool"}
+        assert browser.execute_script(dragging) == []
+        # A card a group: each number beside what it is, and all of it on the screen.
+        cells = find(browser, "#results tbody tr:first-child td:not(.more)")
+        assert cells[1].location["y"] > cells[0].location["y"]
+        heading = "return getComputedStyle(arguments[0], '::before').content"
+        assert browser.execute_script(heading, cells[1]) == '"test acc %"'
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
 
 
-def test_names_are_text_and_no_markup(browser):
+def test_names_are_text_and_no_markup_and_what_groups_differ_in_is_listed(browser):
     assert any(NASTY in name for name in column(browser, "group"))
     assert find(browser, "table b") == []
-
-
-def test_each_groups_difference_is_listed(browser):
     rows = {row.text.split()[0]: row.text for row in find(browser, ".settings tbody tr")}
     assert "sconv.schedules.cosine" in rows["schedule._target_"]
 

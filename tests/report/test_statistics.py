@@ -46,7 +46,7 @@ def test_baseline_seeds_that_never_reach_it_count_with_all_they_spent_and_make_a
     found = speedup(TimeToTarget((400, None, None)), [500] * 3, TimeToTarget((90, 110, 100)))
     assert found.value == pytest.approx(14 / 3)
     assert found.at_least
-    assert found.note == "2 of 3 baseline seeds never reached it"
+    assert found.note == "2 of 3 baseline seeds end below it"
 
 
 def test_a_group_with_a_seed_that_never_reaches_it_has_no_speedup():

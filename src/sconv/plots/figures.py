@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, GREY = "#2a6fbb", "#d9772b", "#666666"
-# Told apart on white and on dark paper; the eleventh line starts again with another dash.
-COLOURS = (BLUE, ORANGE, "#2e9e6b", "#c5457f", "#8a63d2", "#b08f1c", "#1fa3b8", "#d1493f", "#7a8792", "#6f9e2f")
+# Okabe and Ito's palette, told apart by eyes of every kind (jfly.uni-koeln.de/color), on white and on dark paper; its
+# yellow, which white paper swallows, is left out. The seventh line starts again with another dash.
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#767676"
+COLOURS = (BLUE, ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 Dash = Literal["solid", "dashed", "dotted", "dashdot"]
 DASHES: tuple[Dash, ...] = ("solid", "dashed", "dotted", "dashdot")
 

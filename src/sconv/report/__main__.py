@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from sconv import checks, output, runs
 from sconv.report import groups, table
-from sconv.report.comparison import Comparison, compare
+from sconv.report.comparison import compare
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 def _report(options: argparse.Namespace, console: Console) -> None:
     found, notes = groups.gather(options.paths)
     comparison = compare(found, options.baseline, options.target)
-    comparison = Comparison(comparison.rows, (*comparison.notes, *notes))
+    comparison = replace(comparison, notes=(*comparison.notes, *notes))
     table.show(comparison, console)
     if options.no_files:
         return

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sconv import checks, runs
-from sconv.report.groups import Group, matching, monitored
+from sconv.report import budgets, notes
+from sconv.report.groups import DEFAULT_BASELINE, Group, matching
 from sconv.report.statistics import (
     Difference,
     MeanStd,
@@ -21,7 +22,6 @@ from sconv.report.statistics import (
 )
 
 UNITS = ("step", "epoch", "seconds")
-DEFAULT_BASELINE = "schedule=baseline"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Row:
     """One group's line. `test` and `validation` are final accuracies, fractions; `seconds` are of training alone.
 
     `target`, `time_to_target` and `speedups` are about the accuracy by epoch, on the split that the group monitored.
+    `gain` is the final test accuracy against `rival`, the best baseline that was trained for as many epochs.
     """
 
     group: Group
@@ -41,11 +42,18 @@ class Row:
     target: float | None
     time_to_target: dict[str, TimeToTarget]  # by unit, as the next
     speedups: dict[str, Speedup]
+    rival: Group | None
     gain: Difference | None
+    is_candidate: bool  # one of the groups that a baseline is taken from
 
     @property
     def is_baseline(self) -> bool:
         return self.baseline is self.group
+
+    @property
+    def ends_at_target(self) -> bool:
+        """Whether the target is the group's own mean: then it says nothing who of its seeds ends above."""
+        return self.is_baseline and self.target == self.group.ends_at
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Comparison:
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    charts: tuple[budgets.Chart, ...] = ()
 
 
 def compare(groups: Sequence[Group], baseline: str | None = None, target: float | None = None) -> Comparison:
@@ -68,9 +77,10 @@ def compare(groups: Sequence[Group], baseline: str | None = None, target: float 
     if baseline and not candidates:
         labels = "; ".join(group.label for group in groups)
         raise checks.SettingError(f"baseline: got {baseline!r}, expected a group out of {labels}")
-    rows = tuple(_row(group, candidates or _best(groups), target) for group in groups)
-    notes = (*_baselines(rows, candidates, target), *_few_seeds(rows), *_costs(rows), *_splits(rows))
-    return Comparison(rows, notes)
+    measures = candidates or _best(groups)
+    rows = tuple(_row(group, measures, target) for group in groups)
+    said = notes.of(rows, named=bool(candidates), given=target is not None)
+    return Comparison(rows, said, budgets.charts(groups, measures))
 
 
 def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row:
@@ -78,33 +88,25 @@ def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row
     speeds = [_images_per_second(run) for run in finished]
     own = _own_baseline(group, candidates)
     if target is None and own is not None:
-        target = _monitored_accuracy(own)
+        target = own.ends_at
     times = {} if target is None else {unit: _time_to_target(group, unit, target) for unit in UNITS}
-    rival = own if times and own is not group else None
+    measured = own is not None and own is not group
+    rival = _rival(group, candidates) if measured else None
     return Row(
         group,
-        test=mean_std(_accuracies(group, "test")),
-        validation=mean_std(_accuracies(group, "validation")),
+        test=mean_std(group.accuracies("test")),
+        validation=mean_std(group.accuracies("validation")),
         steps=mean_std([run.summary["steps"] for run in finished]),
         seconds=mean_std([run.summary["seconds"]["training"] for run in finished]),
         images_per_second=mean_std([speed for speed in speeds if speed is not None]),
         baseline=own,
         target=target,
         time_to_target=times,
-        speedups={} if rival is None else {unit: _speedup(rival, unit, target or 0, times[unit]) for unit in UNITS},
-        gain=None if rival is None else _gain(group, candidates),
+        speedups={unit: _speedup(own, unit, target or 0, times[unit]) for unit in UNITS} if own and measured else {},
+        rival=rival,
+        gain=None if rival is None else difference(group.accuracies("test"), rival.accuracies("test")),
+        is_candidate=group in candidates,
     )
-
-
-def _accuracies(group: Group, split: str) -> list[float]:
-    """What the finished runs of a group end at on a split; nothing on one that they have not."""
-    found = [runs.accuracy(run.summary, split) for run in group.finished]
-    return [value for value in found if value is not None]
-
-
-def _monitored_accuracy(group: Group) -> float:
-    """Mean accuracy that the finished runs of a group end at, on the split that they monitored."""
-    return float(np.mean(_accuracies(group, group.monitored or "test")))
 
 
 def _own_baseline(group: Group, candidates: Sequence[Group]) -> Group | None:
@@ -112,9 +114,9 @@ def _own_baseline(group: Group, candidates: Sequence[Group]) -> Group | None:
 
     Best on the split that was monitored: where there is a validation split, the test split has no say in the choice.
     """
-    same = [other for other in candidates if _node(other, "dataset") == _node(group, "dataset") and other.finished]
-    same = [other for other in same if _node(other, "model") == _node(group, "model")] or same
-    return max(same, key=_monitored_accuracy, default=None)
+    same = [other for other in candidates if other.node("dataset") == group.node("dataset") and other.finished]
+    same = [other for other in same if other.node("model") == group.node("model")] or same
+    return max(same, key=lambda group: group.ends_at, default=None)
 
 
 def _best(groups: Sequence[Group]) -> list[Group]:
@@ -122,17 +124,15 @@ def _best(groups: Sequence[Group]) -> list[Group]:
     finished: dict[str, list[Group]] = {}
     for group in groups:
         if group.finished:
-            finished.setdefault(str(_node(group, "dataset")), []).append(group)
-    return [max(same, key=_monitored_accuracy) for same in finished.values() if len(same) > 1]
+            finished.setdefault(str(group.node("dataset")), []).append(group)
+    return [max(same, key=lambda group: group.ends_at) for same in finished.values() if len(same) > 1]
 
 
-def _gain(group: Group, candidates: Sequence[Group]) -> Difference | None:
-    """Final test accuracy against the best baseline that was trained for as many epochs: an equal budget of images."""
+def _rival(group: Group, candidates: Sequence[Group]) -> Group | None:
+    """The best other baseline that was trained for as many epochs: an equal budget of images."""
     equal = [other for other in candidates if other.config.get("epochs") == group.config.get("epochs")]
-    rival = _own_baseline(group, equal)
-    if rival is None or rival is group or not group.finished:
-        return None
-    return difference(*(_accuracies(one, "test") for one in (group, rival)))
+    own = _own_baseline(group, equal)
+    return None if own is group or not group.finished else own
 
 
 def _time_to_target(group: Group, unit: str, target: float) -> TimeToTarget:
@@ -151,62 +151,3 @@ def _speedup(baseline: Group, unit: str, target: float, time: TimeToTarget) -> S
 def _images_per_second(run: runs.Run) -> float | None:
     images, seconds = run.summary.get("train_examples"), run.summary["seconds"]["training"]
     return len(run.epochs["epoch"]) * images / seconds if images and seconds else None
-
-
-def _node(group: Group, name: str) -> dict[str, object]:
-    return {key: value for key, value in group.config.items() if key.partition(".")[0] == name}
-
-
-def _baselines(rows: Sequence[Row], candidates: Sequence[Group], target: float | None) -> list[str]:
-    """What each group is compared with, and what is asked of it."""
-    notes = []
-    alone = [row.group.label for row in rows if row.baseline is None]
-    if not candidates and any(row.is_baseline for row in rows):
-        notes.append(
-            f"no {DEFAULT_BASELINE} here: the baseline is the best group on the same data (--baseline names another), "
-            "which was picked by its outcome and so looks better than it is"
-        )
-    elif not candidates:
-        notes.append(
-            f"no baseline: {DEFAULT_BASELINE} is not there, --baseline names another. No speed-ups, no differences"
-        )
-    elif alone:
-        notes.append(f"no finished baseline on the same data for: {'; '.join(alone)}")
-    if len({str(_node(row.group, "dataset")) for row in rows}) > 1:
-        notes.append("several datasets: compare accuracies and targets within one only")
-    for row in rows:
-        if row.is_baseline and any(other.baseline is row.group for other in rows):
-            what = "given" if target is not None else "the mean it ends at"
-            aim = f"{100 * (row.target or 0):.2f} % {row.group.monitored} accuracy"
-            notes.append(f"* the {'baseline' if candidates else 'best'}, {row.group.label}: target {aim} ({what})")
-    return notes
-
-
-def _costs(rows: Sequence[Row]) -> list[str]:
-    """What one has to know to read the costs to the target, and the speed-ups made of them."""
-    concerned: dict[str, list[str]] = {}
-    for row in rows:
-        if "step" in row.speedups:
-            concerned.setdefault(row.speedups["step"].note, []).append(row.group.label)
-    notes = [f"{'; '.join(labels)}: {note}" for note, labels in concerned.items() if note]
-    if any(found.at_least for row in rows for found in row.speedups.values()):
-        notes.append("≥: baseline seeds that never reached the target count with all they spent: a lower bound")
-    if any(row.time_to_target for row in rows):
-        split = monitored([row.group for row in rows])
-        notes.append(f"reached: the first {split} accuracy at or above the target; evaluations are an epoch apart")
-    return notes
-
-
-def _splits(rows: Sequence[Row]) -> list[str]:
-    """Which groups monitored which split, where they did not all monitor the same."""
-    by_split = {split: [row.group.label for row in rows if row.group.monitored == split] for split in runs.SPLITS}
-    if not all(by_split.values()):
-        return []
-    return [f"curves and targets on the {split} split: {'; '.join(labels)}" for split, labels in by_split.items()]
-
-
-def _few_seeds(rows: Sequence[Row]) -> list[str]:
-    fewest = min((row.test.n for row in rows if row.test), default=0)
-    if fewest == 1:
-        return ["one seed only: no deviation, no interval, no test. Give at least 3 seeds, better 5: seed=range(5)"]
-    return ["two seeds: too few for a bootstrap interval, which needs 3"] if fewest == 2 else []

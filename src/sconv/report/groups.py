@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sconv import checks, runs
 from sconv.runs import Run
 
@@ -18,6 +20,7 @@ TRAINING = ("sconv.runner.tasks.train.train", "sconv.training.train")
 # All but the seed are not about what is trained.
 NOT_THE_SETTING = ("seed", "name", "resume_sweep", "resume", "resume_allow", "checkpoint", "on_divergence")
 
+DEFAULT_BASELINE = "schedule=baseline"
 LONGEST = 200  # characters of a setting as it is shown
 
 
@@ -43,6 +46,20 @@ class Group:
         """The split that accuracies by epoch are of, "validation" or "test"; None where no run got as far."""
         return next((run.summary["monitored"] for run in self.runs if "monitored" in run.summary), None)
 
+    def accuracies(self, split: str) -> list[float]:
+        """What the finished runs end at on a split; nothing on one that they have not."""
+        found = [runs.accuracy(run.summary, split) for run in self.finished]
+        return [value for value in found if value is not None]
+
+    @property
+    def ends_at(self) -> float:
+        """Mean accuracy that the finished runs end at, on the split that they monitored: what choices go by."""
+        return float(np.mean(self.accuracies(self.monitored or "test")))
+
+    def node(self, name: str) -> dict[str, Any]:
+        """The settings below one name, such as those of the dataset."""
+        return {key: value for key, value in self.config.items() if key.partition(".")[0] == name}
+
     @property
     def statuses(self) -> Counter[str]:
         return Counter(run.summary["status"] for run in self.runs)
@@ -61,10 +78,10 @@ def gather(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
         raise checks.UserError("; ".join(["report: no training runs to compare", *notes]))
     kept = [_one_a_seed(members, notes) for members in by_config.values()]
     configs = [_setting(members[0]) for members in kept]
-    labels = _labels(configs, [members[0].choices for members in kept])
+    named = labels(configs, [members[0].choices for members in kept])
     groups = [
         Group(label, config, members[0].choices, tuple(members))
-        for label, config, members in zip(labels, configs, kept, strict=True)
+        for label, config, members in zip(named, configs, kept, strict=True)
     ]
     notes += [note for group in groups for note in _mixtures(group)]
     return groups, notes
@@ -103,10 +120,15 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if any(_differ(name, config, configs[0]) for config in configs)]
 
 
+def varying(choices: Sequence[Mapping[str, str]]) -> list[str]:
+    """The groups of options that are not the same in all of `choices`."""
+    return [name for name in differing(choices) if not name.startswith("hydra/")]
+
+
 def settings(groups: Sequence[Group]) -> list[tuple[str, list[str]]]:
     """Each setting in which the groups differ, with its value in each of them; - where a group has none."""
     configs = [group.config for group in groups]
-    return [(_worded(name), [_worded(config.get(name, "-")) for config in configs]) for name in differing(configs)]
+    return [(worded(name), [worded(config.get(name, "-")) for config in configs]) for name in differing(configs)]
 
 
 def monitored(groups: Sequence[Group]) -> str:
@@ -130,13 +152,32 @@ def matching(groups: Sequence[Group], wanted: str) -> list[Group]:
     return [group for group in groups if all(has(group, key, value) for key, _, value in pairs)]
 
 
-def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return (name in one, one.get(name)) != (name in other, other.get(name))
+def labels(configs: Sequence[dict[str, Any]], choices: Sequence[dict[str, str]]) -> list[str]:
+    """What tells each group from the others: options by name, the rest as it is given on the command line."""
+    varied = varying(choices) or ["schedule"]
+    parts = [[options.get(name, f"no {name}") for name in varied] for options in choices]
+    # Inside a node whose option varies, only what varies under the same option is news.
+    for name in differing(configs):
+        node = name.partition(".")[0]
+        for number, (config, options) in enumerate(zip(configs, choices, strict=True)):
+            alike = [
+                other
+                for other, its in zip(configs, choices, strict=True)
+                if node not in varied or its.get(node) == options.get(node)
+            ]
+            if name in config and any(_differ(name, other, config) for other in alike):
+                parts[number].append(f"{name}={config[name]}")
+    return [worded(" ".join(worded(word) for word in words), 3 * LONGEST) or "?" for words in parts]
 
 
-def _worded(value: Any, longest: int = LONGEST) -> str:
+def worded(value: Any, longest: int = LONGEST) -> str:
+    """A setting as a text of at most `longest` characters."""
     text = str(value).strip()
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return (name in one, one.get(name)) != (name in other, other.get(name))
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
@@ -175,21 +216,3 @@ def _mixtures(group: Group) -> list[str]:
     if len({run.summary["monitored"] for run in group.runs if "monitored" in run.summary}) > 1:
         notes.append(f"{group.label}: some of its runs monitored the validation split, some the test split")
     return notes
-
-
-def _labels(configs: Sequence[dict[str, Any]], choices: Sequence[dict[str, str]]) -> list[str]:
-    """What tells each group from the others: options by name, the rest as it is given on the command line."""
-    varied = [name for name in differing(choices) if not name.startswith("hydra/")] or ["schedule"]
-    parts = [[options.get(name, f"no {name}") for name in varied] for options in choices]
-    # Inside a node whose option varies, only what varies under the same option is news.
-    for name in differing(configs):
-        node = name.partition(".")[0]
-        for number, (config, options) in enumerate(zip(configs, choices, strict=True)):
-            alike = [
-                other
-                for other, its in zip(configs, choices, strict=True)
-                if node not in varied or its.get(node) == options.get(node)
-            ]
-            if name in config and any(_differ(name, other, config) for other in alike):
-                parts[number].append(f"{name}={config[name]}")
-    return [_worded(" ".join(_worded(word) for word in words), 3 * LONGEST) or "?" for words in parts]

@@ -6,27 +6,32 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sconv import plots, runs
-from sconv.report import curves, pictures, wording
+from sconv.report import verdict, wording
 from sconv.report.comparison import UNITS, Comparison, Row
+from sconv.report.context import context, line
+from sconv.report.gallery import FIRST, gallery
 from sconv.report.groups import settings
 from sconv.report.statistics import mean_std
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def write(comparison: Comparison, out: Path) -> list[Path]:
     """Write report.md, its pictures and report.csv into `out`; returns the paths of the two."""
     groups = [row.group for row in comparison.rows]
     cells = wording.cells(comparison.rows)
-    parts = ["# Comparison of runs", _table(list(cells), zip(*cells.values(), strict=True))]
-    parts.append("\n".join(f"- {_plain(note)}" for note in comparison.notes))
-    for name, (title, figure) in _pictures(comparison.rows).items():
+    made_of = line(context(groups))
+    said = [sentence for _, sentence in verdict.sentences(comparison.rows)]
+    parts = ["# Comparison of runs", f"{verdict.TITLE}:", _list([*said, *verdict.savings(comparison.charts)])]
+    pictures = gallery(comparison, made_of)
+    for name, (_, figure) in pictures.items():
         plots.save(figure, out / name)
-        parts.append(f"![{title}]({name})")
+    images = [(name.startswith(FIRST), f"![{_plain(title)}]({name})") for name, (title, _) in pictures.items()]
+    parts += [image for is_first, image in images if is_first]
+    parts += [_plain(made_of), _table(list(cells), zip(*cells.values(), strict=True))]
+    parts += [image for is_first, image in images if not is_first]
+    parts.append(_list(comparison.notes))
     if differences := settings(groups):
         labels = ["setting", *(group.label for group in groups)]
         parts += ["## What the groups differ in", _table(labels, ([name, *values] for name, values in differences))]
@@ -36,26 +41,6 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     with open(sheet, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([records[0], *(record.values() for record in records)])
     return [report, sheet]
-
-
-def _pictures(rows: Sequence[Row]) -> dict[str, tuple[str, Figure]]:
-    """Title and picture of each file."""
-    groups = [row.group for row in rows]
-    titles, labels = curves.titles(groups), curves.labels(groups)
-    figures = {}
-    plans = [(group.label, curves.schedule(group)) for group in groups]
-    driven = {column for _, plan in plans if plan for column in plan.columns}
-    if shown := {name: title for name, title in curves.SCHEDULE.items() if name in driven}:
-        figures["schedules.png"] = ("learning rate and momentum", pictures.overlay(plans, ["step"], shown))
-    drawn = list(zip(labels, map(curves.of, groups), strict=True))
-    if any(found for _, found in drawn):
-        title = f"{titles['val_accuracy']} and loss, mean ± std over seeds"
-        figures["curves.png"] = (title, pictures.overlay(drawn, ["step", "seconds"], titles))
-    costs = [row.time_to_target["step"].costs if row.time_to_target else () for row in rows]
-    if times := [(label, spent) for label, spent in zip(labels, costs, strict=True) if spent]:
-        title = f"steps to the target {titles['val_accuracy']}"
-        figures["time_to_target.png"] = (title, pictures.time_to_target(times, title))
-    return figures
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -79,6 +64,10 @@ def _record(row: Row) -> dict[str, Any]:
     record |= {"reached": step and len(step.reached), "never_reached": step and step.never}
     record |= {f"difference_{part}": row.gain and getattr(row.gain, part) for part in ("mean", "low", "high", "p")}
     return record
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {_plain(each)}" for each in lines)
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -3,78 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sconv.plots import literal, new_figure, stroke
-from sconv.report.curves import AXES, Curves
+from sconv.plots import new_figure
+from sconv.report import lettering
+from sconv.report.curves import AXES, METRICS, Curves
+from sconv.report.lettering import LABELLED, MARKERS, print_below, short
+from sconv.report.strokes import Stroke
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LEGEND_COLUMNS = 3
-_LONGEST = 100  # characters of a label: of more, nothing would be left for the curves
+MARKED = 60  # points of a line that still have a marker each
 
 
-def overlay(groups: Sequence[tuple[str, Curves | None]], x: Sequence[str], y: Mapping[str, str]) -> Figure:
-    """A panel for each of the AXES `x` and each column of `y`, which has titles by names, with one legend below all.
+def overlay(
+    groups: Sequence[tuple[str, Stroke, Curves | None]], x: Sequence[str], y: Mapping[str, str], below: str = ""
+) -> Figure:
+    """A panel for each of the AXES `x` and each column of `y`, which has titles by names; `below` in small print.
 
     Each group, told by its label, is a line through the means over its seeds; of several, in a band of one deviation.
     """
-    from matplotlib.lines import Line2D
-
-    legend = 0.25 * -(-len(groups) // _LEGEND_COLUMNS)
-    figure = new_figure(4.2 * len(x) + 0.4, 2.6 * len(y) + 0.4 + legend, "constrained")
+    direct = len(groups) <= LABELLED
+    room = 0.075 * max(len(short(label)) for label, _, _ in groups) if direct else 0.0
+    figure = new_figure((4.2 * len(x) if len(x) > 1 else 6) + 0.4 + room, 2.6 * len(y) + 0.5, "constrained")
     panels = figure.subplots(len(y), len(x), squeeze=False, sharex="col", sharey="row")
-    strokes = [stroke(number) for number in range(len(groups))]
     for row, (name, title) in zip(panels, y.items(), strict=True):
+        drawn = [(label, stroke, found) for label, stroke, found in groups if found and name in found.columns]
         for axis, over in zip(row, x, strict=True):
-            for (colour, dash), (_, found) in zip(strokes, groups, strict=True):
-                if found is None or name not in found.columns:
-                    continue
-                at, mean = found.mean(over), found.mean(name)
-                axis.plot(at, mean, color=colour, linestyle=dash, linewidth=1.6)
-                if found.seeds > 1:
-                    band = found.deviation(name)
-                    axis.fill_between(at, mean - band, mean + band, color=colour, alpha=0.18, linewidth=0)
+            for _, stroke, found in drawn:
+                _line(axis, found, over, name, stroke)
             axis.grid(alpha=0.3)
+        _bound(row[0], title)
         row[0].set_ylabel(title)
+        if direct:
+            lettering.label_ends(
+                row[-1], [(*_end(found, x[-1], name), label, stroke) for label, stroke, found in drawn]
+            )
     for axis, over in zip(panels[-1], x, strict=True):
         axis.set_xlabel(AXES[over])
-    handles = [Line2D([], [], color=colour, linestyle=dash) for colour, dash in strokes]
-    columns, labels = min(_LEGEND_COLUMNS, len(groups)), [_short(label) for label, _ in groups]
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
+    if not direct:
+        lettering.legend(figure, [(label, stroke) for label, stroke, _ in groups])
+    print_below(figure, below)
     return figure
 
 
-def time_to_target(groups: Sequence[tuple[str, Sequence[float | None]]], title: str) -> Figure:
+def time_to_target(groups: Sequence[tuple[str, Stroke, Sequence[float | None]]], title: str, below: str = "") -> Figure:
     """A point for each seed at what it spent until the target, a bar at the mean; how many never got there in words.
 
     `title` of the axis says what is spent until what: "steps to the target test accuracy".
     """
-    labels = [_short(label) for label, _ in groups]
-    figure = new_figure(7 + 0.07 * max(0, max(map(len, labels)) - 40), 0.9 + 0.38 * len(groups), "constrained")
+    labels = [short(label) for label, _, _ in groups]
+    figure = new_figure(7 + 0.07 * max(0, max(map(len, labels)) - 40), 1.2 + 0.38 * len(groups), "constrained")
     axis = figure.subplots()
-    for number, (_, costs) in enumerate(groups):
+    for number, (_, stroke, costs) in enumerate(groups):
         reached = [cost for cost in costs if cost is not None]
-        colour, _ = stroke(number)
         if reached:
-            axis.barh(number, np.mean(reached), height=0.6, color=colour, alpha=0.3)
-            axis.plot(reached, [number] * len(reached), "o", color=colour, markersize=4)
+            axis.barh(number, np.mean(reached), height=0.6, color=stroke.colour, alpha=0.3)
+            axis.plot(reached, [number] * len(reached), MARKERS[stroke.marker], color=stroke.colour, markersize=4)
         if len(reached) < len(costs):
-            words, end = f"never reached by {len(costs) - len(reached)} of {len(costs)}", max(reached, default=0)
+            words, end = f"not reached by {len(costs) - len(reached)} of {len(costs)}", max(reached, default=0)
             axis.annotate(words, (end, number), (6, 0), textcoords="offset points", va="center", size=8)
     axis.set_yticks(range(len(groups)), labels)
     axis.invert_yaxis()
-    furthest = max((cost for _, costs in groups for cost in costs if cost is not None), default=1.0)
+    furthest = max((cost for _, _, costs in groups for cost in costs if cost is not None), default=1.0)
     # Room for the words at the end of the longest bar.
-    axis.set_xlim(0, furthest * (1.4 if any(None in costs for _, costs in groups) else 1.05))
+    axis.set_xlim(0, furthest * (1.6 if any(None in costs for _, _, costs in groups) else 1.05))
     axis.margins(y=0.02)
     axis.set_xlabel(title)
     axis.grid(axis="x", alpha=0.3)
+    print_below(figure, below)
     return figure
 
 
-def _short(label: str) -> str:
-    return literal(label if len(label) <= _LONGEST else f"{label[: _LONGEST - 3]}...")
+def differences(
+    rows: Sequence[tuple[str, Stroke, float, tuple[float, float] | None]], title: str, below: str
+) -> Figure:
+    """A forest plot: of each group, told by its label, the difference from its baseline and its interval, if any."""
+    labels = [short(label) for label, *_ in rows]
+    figure = new_figure(7 + 0.07 * max(0, max(map(len, labels)) - 40), 1.2 + 0.34 * len(rows), "constrained")
+    axis = figure.subplots()
+    for number, (_, stroke, mean, interval) in enumerate(rows):
+        if interval is not None:
+            axis.plot(interval, [number] * 2, color=stroke.colour, linewidth=2, marker="|", markersize=8)
+        axis.plot([mean], [number], MARKERS[stroke.marker], color=stroke.colour, markersize=6)
+    axis.axvline(0, color="black", linewidth=1)
+    axis.set_yticks(range(len(rows)), labels)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_xlabel(title)
+    axis.grid(axis="x", alpha=0.3)
+    print_below(figure, below)
+    return figure
+
+
+def _line(axis: Axes, found: Curves, over: str, name: str, stroke: Stroke) -> None:
+    at, mean = found.mean(over), found.mean(name)
+    marker = MARKERS[stroke.marker] if name in METRICS and len(at) <= MARKED else None
+    look: Any = {"color": stroke.colour, "linestyle": stroke.dash, "marker": marker}
+    axis.plot(at, mean, linewidth=1.6, markersize=3.5, **look)
+    if found.seeds > 1:
+        band = found.deviation(name)
+        axis.fill_between(at, mean - band, mean + band, color=stroke.colour, alpha=0.15, linewidth=0)
+
+
+def _end(found: Curves, over: str, name: str) -> tuple[float, float]:
+    return float(found.mean(over)[-1]), float(found.mean(name)[-1])
+
+
+def _bound(axis: Axes, title: str) -> None:
+    """No accuracy above 1, no loss below 0: there is nothing."""
+    if title.endswith("accuracy"):
+        axis.set_ylim(top=min(1.0, axis.get_ylim()[1]))
+    elif title.endswith("loss"):
+        axis.set_ylim(bottom=0)

@@ -93,7 +93,7 @@ def speedup(baseline: TimeToTarget, budgets: Sequence[float], group: TimeToTarge
         return Speedup(None, note=f"{group.never} of {len(group.costs)} never reached it")
     spent = [budget if cost is None else cost for cost, budget in zip(baseline.costs, budgets, strict=True)]
     value = float(np.mean(spent) / np.mean(group.reached))
-    never = f"{baseline.never} of {len(spent)} baseline seeds never reached it" if baseline.never else ""
+    never = f"{baseline.never} of {len(spent)} baseline seeds end below it" if baseline.never else ""
     low, high, why = _bootstrap_t(np.array(spent, float), np.array(group.reached, float))
     return Speedup(value, low, high, bool(baseline.never), "; ".join(filter(None, [never, why])))
 

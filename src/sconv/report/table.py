@@ -9,27 +9,63 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sconv import checks, runs
-from sconv.report import wording
+from sconv.report import verdict, wording
 from sconv.report.comparison import Comparison, Row
 from sconv.report.groups import differing, flat, monitored
 
 # The columns of three tables, whose titles say the rest of some names. On 80 columns the steps' speed-up must do.
 OUTCOME = ("group", "runs", "val acc %", "test acc %", "steps", "seconds", "images/s")
 SPEED = ("group", "reached", "steps to target", "epochs to target", "seconds to target", "speedup (steps)")
-GAIN = ("group", "difference, % points", "95 % interval", "p (Welch)")
+BAR = 46  # columns of a forest plot, at most
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Print what each group ends at, how fast it gets there and what it gains, and what one has to know to read it."""
+    """Print what came out, what each group ends at, how fast it gets there, and what one has to know to read it."""
     rows = comparison.rows
+    _verdict(comparison, console)
     console.print(_table("What each group ends at (mean ± std over seeds)", OUTCOME, rows))
     if any(row.time_to_target for row in rows):
         split = monitored([row.group for row in rows])
         console.print(_table(f"To the target {split} accuracy", SPEED, rows))
-    if rivals := [row for row in rows if row.gain]:
-        console.print(_table("Final test accuracy less the baseline's, at equal epochs", GAIN, rivals))
     for note in comparison.notes:
         console.print(Text(f"· {note}"), soft_wrap=not console.is_terminal)
+
+
+def _verdict(comparison: Comparison, console: Console) -> None:
+    console.print(Text(verdict.TITLE, style="bold"))
+    said = [sentence for _, sentence in verdict.sentences(comparison.rows)]
+    for sentence in (*said, *verdict.savings(comparison.charts)):
+        console.print(Text(sentence), soft_wrap=not console.is_terminal)
+    console.print()
+    if rivals := [row for row in comparison.rows if row.gain]:
+        console.print(_forest(rivals, max(12, min(BAR, console.width - 30))))
+
+
+def _forest(rows: Sequence[Row], width: int) -> Group:
+    """The difference of each row with its interval, a line each, all on one scale with nought marked."""
+    lowest, highest = verdict.extent(rows)
+
+    def place(value: float) -> int:
+        return round((value - lowest) / (highest - lowest or 1) * (width - 1))
+
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        gain = row.gain
+        if gain is None:
+            continue
+        signs = [" "] * width
+        if gain.low is not None and gain.high is not None:
+            signs[place(gain.low) : place(gain.high) + 1] = "─" * (place(gain.high) - place(gain.low) + 1)
+            signs[place(gain.low)], signs[place(gain.high)] = "├┤"
+        signs[place(0)] = "│" if signs[place(0)] == " " else "┼"
+        signs[place(gain.mean)] = "●"
+        table.add_row(Text(row.group.label, overflow="ellipsis", no_wrap=True), Text("".join(signs)))
+    ends = [f"{100 * end:+.2f}" if end else "0" for end in (lowest, highest)]
+    scale = list(ends[0].ljust(width - len(ends[1])) + ends[1])
+    if scale[place(0)] == " ":
+        scale[place(0)] = "0"
+    table.add_row("", "".join(scale))
+    return Group(table, Text())
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Group:
@@ -41,8 +77,9 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Group:
         words = name in ("group", "runs")
         width = min(longest, 24) if name == "group" else None
         justify: JustifyMethod = "left" if name == "group" else "right"
-        heading = name.removesuffix(" to target").removeprefix("difference, ")
-        table.add_column(heading, justify=justify, no_wrap=not words, overflow="ellipsis", min_width=width)
+        table.add_column(
+            name.removesuffix(" to target"), justify=justify, no_wrap=not words, overflow="ellipsis", min_width=width
+        )
     for row in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, row))
     return Group(Text(title, style="italic"), table, Text())

@@ -15,19 +15,19 @@ COLUMNS: dict[str, Callable[[Row], str]] = {  # what people look for first stand
     "runs": lambda row: counts(row.group),
     "val acc %": lambda row: percent(row.validation),
     "test acc %": lambda row: percent(row.test),
-    "speedup (steps)": lambda row: speedup(row, "step"),
-    "speedup (seconds)": lambda row: speedup(row, "seconds"),
-    "reached": lambda row: reached(row.time_to_target.get("step")),
+    "difference, points [95 %]": lambda row: gain(row.gain),
     "steps to target": lambda row: cost(row.time_to_target.get("step")),
+    "speedup (steps)": lambda row: speedup(row, "step"),
+    "reached": lambda row: NOTHING if row.ends_at_target else reached(row.time_to_target.get("step")),
     "epochs to target": lambda row: cost(row.time_to_target.get("epoch")),
     "seconds to target": lambda row: cost(row.time_to_target.get("seconds")),
+    "speedup (seconds)": lambda row: speedup(row, "seconds"),
     "steps": lambda row: amount(row.steps),
     "seconds": lambda row: amount(row.seconds),
     "images/s": lambda row: amount(row.images_per_second, deviation=False),
-    "difference, % points": lambda row: NOTHING if row.gain is None else f"{100 * row.gain.mean:+.2f}",
-    "95 % interval": lambda row: points(row.gain),
     "p (Welch)": lambda row: significance(row.gain),
 }
+FEW = tuple(COLUMNS)[: [*COLUMNS].index("reached")]  # those that the page shows unasked
 
 
 def cells(rows: Sequence[Row], columns: Iterable[str] = COLUMNS) -> dict[str, list[str]]:
@@ -76,10 +76,17 @@ def speedup(row: Row, unit: str) -> str:
     return f"{'≥' if found.at_least else ''}{found.value:.2f}{interval}"
 
 
-def points(difference: Difference | None) -> str:
-    """The interval of a difference of accuracies in percentage points: [+0.80, +1.60]."""
-    if difference is None or difference.low is None or difference.high is None:
-        return difference.note if difference else NOTHING
+def gain(difference: Difference | None) -> str:
+    """A difference of accuracies in percentage points with its interval: +1.20 [+0.80, +1.60]; or why it has none."""
+    if difference is None:
+        return NOTHING
+    return f"{100 * difference.mean:+.2f} {interval(difference) or f'({difference.note})'}"
+
+
+def interval(difference: Difference) -> str:
+    """The interval of a difference of accuracies in percentage points: [+0.80, +1.60]; nothing where there is none."""
+    if difference.low is None or difference.high is None:
+        return ""
     return f"[{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
 
 

@@ -23,6 +23,7 @@ from sconv.runs.claiming import (
     is_unfinished_try,
     settled,
 )
+from sconv.runs.commands import command
 from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
@@ -65,6 +66,7 @@ __all__ = [
     "check_own",
     "claim",
     "clear",
+    "command",
     "facts_of_others",
     "find",
     "git_commit",

@@ -1,8 +1,8 @@
 """Variational autoencoder, https://keras.io/examples/generative/vae/: a train_step of its own, Adam at 0.001.
 
 There: batches of 128 of 70,000 digits of 28x28 pixels, codes of 2 numbers. Here: batches of 32 of 4,000 digits of 14x14
-pixels, half the channels, codes of 8 numbers. Its loss falls to that of the mean digit, which far higher rates bear too:
-a range test of 200 updates does not tell them apart, one of the default length does.
+pixels, half the channels, codes of 8 numbers. Its loss falls to that of the mean digit, which far higher rates bear
+too: a range test of 200 updates does not tell them apart, one of the default length does.
 """
 
 from __future__ import annotations

@@ -292,9 +292,10 @@ def test_a_clock_that_jumps_calls_for_no_checkpoint(job, tmp_path, monkeypatch):
     assert [position for position, _ in checkpoint_file.listed(tmp_path / "checkpoints")] == [(2, 0)]
 
 
-def test_with_more_epochs_it_is_as_if_they_had_been_planned(job, tmp_path, monkeypatch):
+@pytest.mark.parametrize("averaged", [False, True])
+def test_with_more_epochs_it_is_as_if_they_had_been_planned(job, tmp_path, monkeypatch, averaged):
     """Under a schedule without an end: what a fit does at its end is not gone on from."""
-    longer = (*SMALL, *MLP, "schedule=constant")
+    longer = (*SMALL, *MLP, "schedule=constant", *(["optimizer.use_ema=true"] if averaged else []))
     monkeypatch.setattr(resuming, "change_record", lambda *_: None)  # of which a bare task has none
     train_task(job(*longer, "epochs=3", directory=tmp_path / "whole"))
     train_task(job(*longer, directory=tmp_path / "more"))

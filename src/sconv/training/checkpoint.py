@@ -78,6 +78,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._best: dict[str, Any] = {"score": math.inf, "file": None}
         self._since, self._saved_at = 0, time.monotonic()
         self._ended: Any = None
+        self._trained: list[Any] = []
         self._resumed, self._found = self.find(), None
         self._finished = False
         self._rewinds = self.stream is not None or keras_internals.repeats_itself(self._iterator)
@@ -107,6 +108,8 @@ class Checkpoint(keras.callbacks.Callback):
             {"score": score, "schedule": fit_state.schedule_state(self.model)} if math.isfinite(score) else None
         )
         self._position = Position(epoch + 1, 0)
+        if epoch + 1 == self.params["epochs"]:
+            self._trained = fit_state.values(self.model)
 
     def on_train_end(self, logs: Any = None) -> None:
         keras_internals.begin_fit_at(self.model, None)
@@ -148,7 +151,7 @@ class Checkpoint(keras.callbacks.Callback):
             "settings": self._settings,
             "best": self._best,
             "parts": {name: part.state() for name, part in self.parts.items()},
-            **fit_state.take(self.model, schedule),
+            **fit_state.take(self.model, schedule, self._trained),
         }
         checkpoint_file.save(self.directory / self._position.file_name, state)
         checkpoint_file.prune(self.directory, self._position, self.keep, self._best["file"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -31,10 +31,20 @@ def settings(model: keras.Model, params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def take(model: keras.Model, schedule: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The state of a fit between two executions; `schedule` is what `schedule_state` gave."""
+def values(model: keras.Model) -> list[np.ndarray]:
+    """The values of all the model's variables."""
+    return [np.asarray(variable.numpy()) for variable in model.variables]
+
+
+def take(model: keras.Model, schedule: Mapping[str, Any] | None, trained: Sequence[np.ndarray] = ()) -> dict[str, Any]:
+    """The state of a fit between two executions; `schedule` is what `schedule_state` gave.
+
+    At the end of a fit averages may have taken the weights' place: `trained` is what training left, to go on from.
+    """
     history = model.history
+    pairs = enumerate(zip(trained, values(model), strict=True)) if trained else ()
     return {
+        "trained": {str(place): before for place, (before, now) in pairs if not np.array_equal(before, now)},
         "variables": snapshot.Snapshot(model).state(),
         "schedule": schedule,
         "history": {"epoch": history.epoch, "logs": history.history},
@@ -46,6 +56,9 @@ def put_back(
 ) -> None:
     """Restore what `take` gave; SettingError where it is of another model or schedule. `source` is for the error."""
     snapshot.restore(model, state["variables"])
+    if not finished:
+        for place, value in state.get("trained", {}).items():
+            model.variables[int(place)].assign(value)
     _put_back_schedule(model, state["schedule"], source, finished, allow)
     history = model.history
     history.epoch, history.history = list(state["history"]["epoch"]), dict(state["history"]["logs"])
@@ -85,6 +98,7 @@ def check(state: Any) -> None:
         "logs": all(isinstance(values, list) for values in history["logs"].values()),
         "variables": all(isinstance(value, np.ndarray) for value in arrays),
         "schedule": isinstance(state["schedule"], (dict, type(None))),
+        "trained": all(isinstance(value, np.ndarray) for value in state.get("trained", {}).values()),
     }
     for name, is_right in kinds.items():
         if not is_right:

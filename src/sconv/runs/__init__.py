@@ -26,6 +26,7 @@ from sconv.runs.reading import (
     find,
     killed,
     read,
+    read_epochs,
     read_steps,
     read_summary,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "note_error",
     "now",
     "read",
+    "read_epochs",
     "read_facts",
     "read_schedule",
     "read_settings",

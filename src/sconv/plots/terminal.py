@@ -48,13 +48,17 @@ class Curve:
     form: str = ".4g"
 
 
+def columns(width: int) -> int:
+    """How many columns a chart's axis has on a terminal of that width."""
+    return min(width, WIDEST) - LEFT - 3
+
+
 def chart(curves: Sequence[Curve], below: Mapping[str, Places], width: int) -> list[str]:
     """Curves above one another over one axis, with rows of texts below it, in rich's markup; the first row has ticks.
 
     `width` is that of the terminal.
     """
-    width = min(width, WIDEST) - LEFT - 3
-    lines = []
+    width, lines = columns(width), list[str]()
     for curve in curves:
         lines.append(f"{'':{LEFT}}[bold {curve.colour}]{curve.name}[/]")
         low, high = np.nanmin(curve.values), np.nanmax(curve.values)

@@ -436,7 +436,7 @@ def test_the_picture_of_a_grid_tells_hidden_curves_and_where_each_diverged():
     assert [(bar.get_y() + bar.get_height() / 2, bar.get_x()) for bar in rows.patches] == [
         (row, pytest.approx(end)) for row, end in enumerate(ended) if end is not None
     ]
-    assert axis.patches == []
+    assert not len(axis.patches)
 
 
 def test_analysis_needs_no_tensorflow():

@@ -53,8 +53,8 @@ def _shade(axis: Axes, test: RangeTest) -> None:
     if test.good_rates is not None:
         first, last = test.good_rates
         axis.axvspan(first, last, color=GREEN, alpha=0.14, linewidth=0, label=f"good rates ({first:.2g} to {last:.2g})")
-    if (first := test.diverged_at) is not None:
-        axis.axvspan(first, axis.get_xlim()[1], color=RED, alpha=0.12, linewidth=0, label=f"diverged (lr {first:.2g})")
+    if (end := test.diverged_at) is not None:
+        axis.axvspan(end, axis.get_xlim()[1], color=RED, alpha=0.12, linewidth=0, label=f"diverged (lr {end:.2g})")
 
 
 def range_grid(tests: Mapping[str, RangeTest], chosen: str, lr: float) -> Figure:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from conftest import TINY
-from sconv import checks, schedules
+from sconv import checks, output, schedules
 from sconv.datasets import synthetic
 from sconv.runner import plan
 from sconv.runner.tasks import observers, progress_bar
@@ -266,7 +266,7 @@ TOLD = {
         r"nothing learned: .* rose to .*; lower lr_max=1e\+03 \(lr_max=auto",
     ),
     "a pipe, lr too low": (["lr_max=1e-9"], None, r"nothing learned: .* another lr_max than 1e-09 \(lr_max=auto"),
-    "another loss": (["lr_max=1e-9", FOCAL], None, "nothing learned: .* another lr_max"),
+    "a notebook's cell, another loss": (["lr_max=1e-9", FOCAL], 80, "nothing learned: .* another lr_max"),
     "a sweep": (["lr_max=0.2", FOCAL], 80, "test accuracy "),
 }
 
@@ -279,6 +279,8 @@ def test_what_a_run_says(monkeypatch, capsys, job, tmp_path, case):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(width or 80))
     monkeypatch.setenv("FORCE_COLOR", "1" if width else "")
+    if in_a_cell := "cell" in case:
+        monkeypatch.setenv("JPY_PARENT_PID", "1")
     train_task.train(dataclasses.replace(this, in_sweep=case == "a sweep"))
     said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out).replace("\r", "\n").splitlines()
     assert re.match(ends, said[-1])
@@ -286,7 +288,7 @@ def test_what_a_run_says(monkeypatch, capsys, job, tmp_path, case):
     bars, pictures = ([line for line in said if sign in line] for sign in "━┤")
     lines = [line for line in said if "test_acc" in line]
     assert max(map(len, [*bars, *pictures, *lines])) <= (width or 80)
-    assert bool(bars) == bool(width)
+    assert bool(bars) == (bool(width) and not in_a_cell)
     if case == "a sweep":
         assert (lines, pictures) == ([], [])
         return
@@ -305,7 +307,7 @@ def test_what_a_run_says(monkeypatch, capsys, job, tmp_path, case):
     if not width:
         assert pictures == []
         return
-    assert ("50/50" in bars[-1], "mom 0.95" in bars[-1]) == (width == 80, width == 80)
+    assert not bars or ("50/50" in bars[-1], "mom 0.95" in bars[-1]) == (width == 80, width == 80)
     titles = [line.strip() for line in said if line.strip() in ("test accuracy", "learning rate", "momentum")]
     assert titles == ["test accuracy", "learning rate", "momentum"]
     drawn = column(tmp_path, "val_accuracy", "epochs"), column(tmp_path, "learning_rate"), column(tmp_path, "momentum")
@@ -315,6 +317,13 @@ def test_what_a_run_says(monkeypatch, capsys, job, tmp_path, case):
         for extreme in dict.fromkeys((values.max(), values.min()))
     ]
     assert [line.split()[0] for line in pictures] == ends
+
+
+def test_where_python_is_a_notebooks_own_nothing_is_drawn_over(monkeypatch, recwarn):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    with output.status("starting"):
+        pass
+    assert list(recwarn) == []  # of widgets that are not installed
 
 
 def test_with_averaged_weights_what_is_evaluated_is_what_is_saved(train):

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.datasets import Dataset
 from sconv.lr_finder.result import RangeTest
 from sconv.plots import figures
@@ -76,7 +76,7 @@ def begin(job: Job) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
     cfg = job.cfg
     with runs.RunWriter(job.directory) as run:
         run.record(task=job.choices["task"], seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
-        with Console().status("starting"):
+        with output.status("starting"):
             planned = plan(cfg, keep_data=job.in_sweep)
             run.record(device=targets.instantiate("device", cfg.device))
         yield precision.settle(job, run, planned.dataset), run, planned

@@ -10,6 +10,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
+from sconv import output
 from sconv.training.callbacks import ScheduleCallback
 
 _BETWEEN = 0.1  # seconds between two pictures of the bar
@@ -36,11 +37,11 @@ class ProgressBar(keras.callbacks.Callback):
         self._accuracy = "test_acc" if monitored == "test" else "val_acc"
         self.console = console or Console(highlight=False)
         self._bar: Progress | None = None
-        self._lines = not (brief and self.console.is_terminal)
+        self._lines = not (brief and output.can_redraw(self.console))
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._epoch, self._drawn = 0, 0.0
-        if not self.console.is_terminal:
+        if not output.can_redraw(self.console):
             return
         self._total = self.params["epochs"] * self.params["steps"]
         self._bar = Progress(*self._columns(), console=self.console, expand=True, transient=True)

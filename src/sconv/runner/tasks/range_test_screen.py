@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sconv import plots
+from sconv import output, plots
 from sconv.lr_finder.result import RangeTest
 from sconv.lr_finder.smoothing import smooth, start_of
 
@@ -28,7 +28,7 @@ _ABOVE = 0.6  # of the fall, is shown above the start
 @contextlib.contextmanager
 def watching(finder: LRFinder, console: Console) -> Iterator[None]:
     """Show how far a finder is and the losses it has seen, on a terminal alone."""
-    if not console.is_terminal:
+    if not output.can_redraw(console):
         yield
         return
     with Live(console=console, get_renderable=lambda: _picture(finder, console), refresh_per_second=8, transient=True):

@@ -7,9 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.lr_finder import smoothing
 from sconv.runner import resuming, stops
 from sconv.runner.config import targets
@@ -48,7 +46,7 @@ def _prepared(job: Job, run: runs.RunWriter) -> tuple[Job, Plan]:
     cfg = job.cfg
     if not job.resumed:
         run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
-    with Console().status("starting"):
+    with output.status("starting"):
         planned = plan(cfg, keep_data=job.in_sweep)
         device = targets.instantiate("device", cfg.device)
     if job.resumed:

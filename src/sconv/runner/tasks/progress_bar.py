@@ -88,7 +88,8 @@ class ProgressBar(keras.callbacks.Callback):
 
     def _label(self) -> str:
         epochs = str(self.params["epochs"])
-        return f"{'' if self._narrow else 'epoch '}{self._epoch + 1:{len(epochs)}}/{epochs}"
+        label = f"{self._epoch + 1}/{epochs}".ljust(2 * len(epochs) + 1)
+        return label if self._narrow else f"epoch {label}"
 
     def _told(self, logs: dict[str, float]) -> list[str]:
         """The loss, and the learning rate and momentum of the latest update where there is room for them."""

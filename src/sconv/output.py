@@ -1,13 +1,17 @@
-"""Output that nobody reads any more: a closed pipe or a vanished terminal ends no training."""
+"""Where output goes: a closed pipe or a vanished terminal ends no training, only a terminal can be drawn over."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import signal
 import sys
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # What a write says where its reader has gone, or where there is no room for what is told.
 _GONE = (errno.EPIPE, errno.EIO, errno.ENXIO, errno.ECONNRESET, errno.ENOSPC, errno.EDQUOT)
@@ -47,6 +51,19 @@ def outlast() -> None:
     sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def can_redraw(console: Console) -> bool:
+    """Whether what stands on it can be drawn over: on a terminal; the cell of a notebook keeps all that it was told."""
+    return console.is_terminal and "JPY_PARENT_PID" not in os.environ  # which a notebook's `!python` finds set
+
+
+def status(doing: str) -> contextlib.AbstractContextManager[Any]:
+    """Show that something takes its time, where that can be taken off again."""
+    from rich.console import Console
+
+    console = Console()
+    return console.status(doing) if can_redraw(console) else contextlib.nullcontext()
 
 
 def _lasting(stream: TextIO | None) -> TextIO:

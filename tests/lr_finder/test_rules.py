@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sconv.checks import SettingError
+from sconv.lr_finder import plot
 from sconv.lr_finder.recommend import recommend
 from sconv.lr_finder.result import RangeTestSettings, analyse
 from sconv.lr_finder.rules import MIN_POINTS, RULES
@@ -195,6 +196,27 @@ def test_smith_is_half_of_where_the_loss_has_climbed_a_tenth_of_its_fall():
         return 2 - np.clip(x + 4, 0, 2) / 2 + np.clip(x + 1, 0, None)
 
     assert read(curve, 400).suggestions["smith"] == pytest.approx(10**-0.9 / 2, rel=0.2)
+
+
+def test_good_rates_are_those_of_the_fall_and_the_picture_begins_two_decades_below_all():
+    def curve(x):  # falls by 1 to 1e-2, flat to 1e-1, then up by 1 a decade
+        return 2 - np.clip(x + 4, 0, 2) / 2 + np.clip(x + 1, 0, None)
+
+    test = read(curve, 400)
+    first, last = test.good_rates
+    assert (first, last) == (pytest.approx(10**-3.8, rel=0.05), test.suggestion)
+    assert test.shown_from == pytest.approx(min(first, *test.suggestions.values()) / 100)
+    flat = test.smoothed[test.learning_rates < test.shown_from]
+    assert len(flat) > 20
+    assert np.ptp(flat) < 0.1
+    axis = test.plot().axes[1]
+    assert axis.get_xlim() == pytest.approx((test.shown_from, test.end_lr))
+    (told,) = (text.get_text() for text in axis.get_legend().get_texts() if "good" in text.get_text())
+    assert told == f"good rates ({first:.2g} to {last:.2g})"
+    shaded = axis.patches[0].get_extents().transformed(axis.transData.inverted())
+    assert (shaded.x0, shaded.x1) == (pytest.approx(first), pytest.approx(last))
+    rising = read(lambda x: 1 + np.clip(x + 3, 0, None) * 5)
+    assert (rising.good_rates, read(curve, 400, low=-3.7).shown_from) == (None, pytest.approx(10**-3.7))
 
 
 def test_smith_passes_over_a_climb_that_is_undone():
@@ -406,10 +428,25 @@ def test_the_picture_has_a_log_axis_both_losses_and_the_divergence():
     raw, smoothed = (line.get_ydata() for line in axis.lines[:2])
     assert (raw == test.losses).all()
     assert (smoothed == test.smoothed).all()
-    shaded = axis.patches[0].get_extents().transformed(axis.transData.inverted())
+    shaded = axis.patches[-1].get_extents().transformed(axis.transData.inverted())
     assert shaded.x0 == pytest.approx(test.diverged_at)
     assert shaded.x1 == pytest.approx(10.0)
     assert any(rule in text for text in boxes(figure) for rule in RULES)
+
+
+def test_the_picture_of_a_grid_tells_hidden_curves_and_where_each_diverged():
+    tests = {"a": turning_up(0.1), "early": turning_up(1e-3), "b": turning_up(0.1), "none": read(gentle, high=-2.0)}
+    figure = plot.range_grid(tests, "early", 0.005)
+    rows, axis = figure.axes
+    assert [label.get_text() for label in rows.get_yticklabels()] == list(tests)
+    assert [(text.get_text(), text.xy[1]) for text in rows.texts] == [("hidden behind b", 0)]
+    ended = [test.diverged_at for test in tests.values()]
+    assert ended[0] == ended[2] != ended[1]
+    assert ended[3] is None
+    assert [(bar.get_y() + bar.get_height() / 2, bar.get_x()) for bar in rows.patches] == [
+        (row, pytest.approx(end)) for row, end in enumerate(ended) if end is not None
+    ]
+    assert not len(axis.patches)
 
 
 def test_analysis_needs_no_tensorflow():

@@ -1,6 +1,7 @@
 """task=evaluate and task=predict by the files they leave, against scikit-learn's figures."""
 
 import csv
+import itertools
 import json
 import os
 import sys
@@ -105,20 +106,35 @@ def test_evaluate_tells_what_scikit_learn_tells(kind, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("classes", [3, 31], ids=["counts", "too many for counts"])
-def test_the_picture_shows_shares_of_each_class_and_counts(classes):
+def test_the_picture_shows_counts_and_shares_of_each_class_with_a_scale_for_errors(classes):
     counts = np.diag(np.arange(classes) * 10)  # of the first class there is none
     counts[1, 2] = 30
     figure = plots.confusion(counts, [f"class {number}" for number in range(classes)], "title")
-    (axis,) = figure.axes
+    axis, *bars = figure.axes
     assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title()) == ("predicted", "true", "title")
-    (image,) = axis.images
-    shares = np.eye(classes)
-    shares[0, 0] = 0
-    shares[1, 1:3] = (0.25, 0.75)
-    assert np.array_equal(image.get_array(), shares)
-    assert image.get_clim() == (0, 1)
+    errors, right = axis.images
+    wrong, shares = np.zeros((classes, classes)), np.ones(classes)
+    wrong[1, 2], shares[:2] = 0.75, (0, 0.25)
+    assert np.array_equal(errors.get_array(), wrong)
+    assert np.array_equal(right.get_array().compressed(), shares)
+    assert np.array_equal(right.get_array().mask, ~np.eye(classes, dtype=bool))
+    assert [(bar.get_ylabel(), bar.get_ylim()) for bar in bars] == [
+        ("errors, of the true class", (0, 0.75)),
+        ("right", (0, 1)),
+    ]
     said = {text.get_position(): text.get_text() for text in axis.texts if text.get_text()}
     assert said == ({(1, 1): "10", (2, 1): "30", (2, 2): "20"} if classes == 3 else {})
+
+
+@pytest.mark.parametrize(("letters", "upright"), [(3, True), (12, False)])
+def test_labels_stand_upright_where_they_fit(letters, upright):
+    names = [chr(ord("a") + number) * letters for number in range(10)]
+    figure = plots.confusion(np.eye(10, dtype=int), names)
+    figure.draw_without_rendering()
+    labels = figure.axes[0].get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {0.0 if upright else 90.0}
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_evaluate_on_another_dataset(tmp_path):

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -78,15 +79,27 @@ def swept(tmp_path_factory):
     return run, directories
 
 
-def test_lr_find_reports_every_suggestion_and_leaves_curve_and_picture(tmp_path):
+def test_lr_find_reports_every_suggestion_and_leaves_curve_and_picture(tmp_path, monkeypatch):
+    """As on a terminal: where it draws as well."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
     run = sconv(tmp_path, "task=lr_find", "lr_find.suggestion=valley")
     assert run.returncode == 0, run.stderr
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", run.stdout).replace("\r", "\n")
     directory = only(tmp_path, "lr_find.json").parent
     found = facts(directory / "lr_find.json")
-    told = dict(re.findall(r"^(\w+) +([\d.e-]+)", run.stdout, re.MULTILINE))
+    told = dict(re.findall(r"^(\w+) +([\d.e-]+)", said, re.MULTILINE))
     for rule in ("valley", "steep", "minimum", "slide", "smith"):
         assert float(told[rule]) == pytest.approx(found["suggestions"][rule], rel=0.01)
-    assert re.search(r"^valley .*suggested", run.stdout, re.MULTILINE)
+    assert re.search(r"^valley .*suggested", said, re.MULTILINE)
+    assert re.search(r"^range test ━.* \d+/120 lr [\d.e-]+", said, re.MULTILINE)
+    assert re.search(r"^ +lr .* 0\.01 .*\n +good +├─+┤", said, re.MULTILINE)
+    assert max(len(line) for line in said.splitlines() if "┤" in line) <= 80
+    pick = found["suggestions"]["valley"]
+    around = ",".join(f"{pick * factor:.2g}" for factor in (0.5, 1, 2.5))
+    beside = [word for word in SMALL if not word.startswith("lr_find.")]
+    (following,) = re.findall(r"^next +(.*)", said, re.MULTILINE)
+    assert shlex.split(following) == ["python", "-m", "sconv", "-m", f"lr_max={around}", *beside]
     assert found["suggestion"] == found["suggestions"]["valley"]
     curve = columns(directory / "lr_find.csv")
     rates = np.array(curve["learning_rate"], float)
@@ -102,6 +115,7 @@ def test_lr_find_reports_every_suggestion_and_leaves_curve_and_picture(tmp_path)
 
 def test_auto_trains_with_the_pick(swept):
     run, directories = swept
+    assert not {"┤", "━"} & set(run.stdout), "a log wants no pictures"
     for directory in directories.values():
         pick = facts(directory / "lr_find.json")["suggestion"]
         summary = facts(directory / "summary.json")

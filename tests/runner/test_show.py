@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from sconv import plots, runs
+from sconv.lr_finder.result import analyse
+from sconv.runner.tasks import range_test_screen
 from sconv.schedules import onecycle, onecycle_smith, sgdr
 
 # The command line, which ends by saying what it has imported that it must not.
@@ -143,3 +147,14 @@ def test_braille() -> None:
     drawn = plots.terminal(onecycle(1.0).sample(1000)[0], 40, 6)
     assert [len(line) for line in drawn] == [40] * 6
     assert all(line.strip("⠀") for line in drawn)
+
+
+def test_a_range_test_is_drawn_on_a_terminal_alone() -> None:
+    rates = np.geomspace(1e-4, 10, 200)
+    test = analyse(rates, 2 - np.clip(np.log10(rates) + 3, 0, 2) / 2 + np.clip(np.log10(rates), 0, None))
+    for width in (80, 40, None):
+        console = Console(file=io.StringIO(), width=width or 80, force_terminal=width is not None, color_system=None)
+        range_test_screen.tell(test, console)
+        said = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert bool(said) == bool(width)
+        assert max(map(len, said), default=0) <= (width or 0)

@@ -10,6 +10,7 @@ import os
 import re
 import time
 
+import numpy as np
 import pytest
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
@@ -29,12 +30,13 @@ ENDS = {
     "diverged": type("Lost", (Exception,), {"status": "diverged"})("not finite at step 7"),
     "interrupted": KeyboardInterrupt(),
 }
+SECONDS = {"total": 3.21, "training": 1.5}
 
 
 def job(directory, status, accuracy=None):
     with contextlib.suppress(Exception, KeyboardInterrupt), runs.RunWriter(directory) as run:
         if accuracy is not None:
-            run.record(monitored="test", test={"accuracy": accuracy}, steps=125, seconds={"total": 3.21})
+            run.record(monitored="test", test={"accuracy": accuracy}, steps=125, seconds=SECONDS)
         if ENDS[status]:
             raise ENDS[status]
 
@@ -103,6 +105,31 @@ def test_what_all_jobs_share_is_left_out(tmp_path):
         ["0", "schedule=baseline", "finished"],
         ["1", "schedule=onecycle", "finished"],
     ]
+
+
+def test_means_over_seeds_and_the_report_to_ask_for(tmp_path, monkeypatch):
+    """By what the jobs were told: the folders of long command lines have no room for it."""
+    reached = {("a,b", 0): 0.5, ("a,b", 1): 0.6, ("a,b", 2): 0.9, ("c", 0): 0.7, ("c", 1): None}
+    for number, ((schedule, seed), accuracy) in enumerate(reached.items()):
+        directory = tmp_path / "a sweep" / f"{number}-cut_short"
+        job(directory, "failed" if accuracy is None else "finished", accuracy)
+        told_it = ["epochs=3", f"schedule=[{schedule}]", f"seed={seed}"]
+        runs.write_settings(directory, runs.Settings({}, {}, told_it, "/"))
+    monkeypatch.chdir(tmp_path)
+    for width in (80, 40):
+        lines = told(tmp_path / "a sweep", width)[1].splitlines()
+        wide = width == 80
+        assert ("steps  seconds in all" in lines[0]) is wide
+        assert "report python -m sconv.report 'a sweep'" in lines
+        rows = [line.split() for line in lines[lines.index(next(line for line in lines if "mean ± std" in line)) + 1 :]]
+        if wide:
+            spread = f"{np.std([0.5, 0.6, 0.9], ddof=1):.4f}"
+            assert rows[:2] == [
+                ["schedule=[a,b]", "3", "0.6667", "±", spread, "1.5", "±", "0.0"],
+                ["schedule=[c]", "1", "0.7000", "1.5"],
+            ]
+        assert max(len(line) for line in lines if ": " not in line and "resume" not in line) <= width
+    assert "mean" not in told(tmp_path / "a sweep" / "3-cut_short")[1]
 
 
 def test_what_went_wrong_is_said_in_full(tmp_path):

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gc
-import io
 import json
+import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from rich.console import Console
 from tensorflow.python.framework.func_graph import FuncGraph
 
-from sconv import checks, schedules
+from conftest import TINY
+from sconv import checks, output, schedules
 from sconv.datasets import synthetic
 from sconv.runner import plan
 from sconv.runner.tasks import observers, progress_bar
+from sconv.runner.tasks import train as train_task
 from sconv.runner.tasks.observers import CutShort
 from sconv.training.recording import Diverged
 
@@ -29,8 +31,8 @@ def rows(directory, name="steps"):
         return list(csv.DictReader(file))
 
 
-def column(directory, name):
-    return np.array([float(row[name]) for row in rows(directory)])
+def column(directory, name, table="steps"):
+    return np.array([float(row[name]) for row in rows(directory, table)])
 
 
 def summary_of(directory):
@@ -175,23 +177,6 @@ def test_finished_means_all_updates_made(train, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "learned"),
-    [
-        (["lr_max=0.2"], True),
-        (["lr_max=0.2", "loss._target_=keras.losses.CategoricalFocalCrossentropy"], True),
-        (["lr_max=1e-9"], False),
-        (["lr_max=1e-9", "loss._target_=keras.losses.CategoricalFocalCrossentropy"], False),
-    ],
-)
-def test_a_run_at_chance_says_so(train, capsys, overrides, learned):
-    directory = train(*overrides, "epochs=5")
-    assert summary_of(directory)["learned"] is learned
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("curves " if learned else "nothing learned: ")
-    assert learned or "lr_max=auto" in last
-
-
-@pytest.mark.parametrize(
     ("override", "said"),
     [
         ("epochs=0", "epochs: got 0"),
@@ -272,33 +257,73 @@ def test_diverged_in_evaluation_still_writes_json(train, tmp_path):
 # --- While it works ------------------------------------------------------------------------------------------------
 
 
-def progress_of(*, terminal, monitored="validation"):
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, highlight=False)
-    bar = progress_bar.ProgressBar(console, monitored)
-    bar.set_params({"epochs": 2, "steps": 10})
-    bar.on_train_begin()
-    for epoch in range(2):
-        bar.on_epoch_begin(epoch)
-        for batch in range(10):
-            bar.on_train_batch_end(batch, {"loss": 0.5})
-        bar.on_epoch_end(epoch, {"loss": 0.5, "val_accuracy": 0.75})
-    bar.on_train_end()
-    return console.file.getvalue()
+FOCAL = "loss._target_=keras.losses.CategoricalFocalCrossentropy"
+TOLD = {
+    "a wide terminal": (["lr_max=0.2"], 80, "curves "),
+    "a narrow one, lr too high": (
+        ["lr_max=1000"],
+        40,
+        r"nothing learned: .* rose to .*; lower lr_max=1e\+03 \(lr_max=auto",
+    ),
+    "a pipe, lr too low": (["lr_max=1e-9"], None, r"nothing learned: .* another lr_max than 1e-09 \(lr_max=auto"),
+    "a notebook's cell, another loss": (["lr_max=1e-9", FOCAL], 80, "nothing learned: .* another lr_max"),
+    "a sweep": (["lr_max=0.2", FOCAL], 80, "test accuracy "),
+}
 
 
-def test_a_bar_on_a_terminal():
-    shown = progress_of(terminal=True)
-    assert "20/20" in shown
-    assert "left" in shown
-    assert "epoch 2/2" in shown
-
-
-def test_a_line_an_epoch_elsewhere():
-    assert progress_of(terminal=False).splitlines() == [
-        "epoch 1/2 loss 0.5000 val_accuracy 0.7500",
-        "epoch 2/2 loss 0.5000 val_accuracy 0.7500",
+@pytest.mark.parametrize("case", TOLD)
+def test_what_a_run_says(monkeypatch, capsys, job, tmp_path, case):
+    """A line an epoch; on a terminal a bar, and in the end accuracy above the cycle; last where nothing was learned."""
+    overrides, width, ends = TOLD[case]
+    this = job(*TINY, "epochs=5", *overrides, directory=tmp_path)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width or 80))
+    monkeypatch.setenv("FORCE_COLOR", "1" if width else "")
+    if in_a_cell := "cell" in case:
+        monkeypatch.setenv("JPY_PARENT_PID", "1")
+    train_task.train(dataclasses.replace(this, in_sweep=case == "a sweep"))
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().out).replace("\r", "\n").splitlines()
+    assert re.match(ends, said[-1])
+    assert summary_of(tmp_path)["learned"] is ("nothing" not in ends)
+    bars, pictures = ([line for line in said if sign in line] for sign in "━┤")
+    lines = [line for line in said if "test_acc" in line]
+    assert max(map(len, [*bars, *pictures, *lines])) <= (width or 80)
+    assert bool(bars) == (bool(width) and not in_a_cell)
+    if case == "a sweep":
+        assert (lines, pictures) == ([], [])
+        return
+    told = [dict(re.findall(r"(\w+) +([\d.e+-]+)%?(?: |$)", line)) for line in lines]
+    taken = [int(step) - 1 for step in column(tmp_path, "step", "epochs")]
+    wanted = {"loss": column(tmp_path, "loss", "epochs"), "test_acc": 100 * column(tmp_path, "val_accuracy", "epochs")}
+    if width != 40:
+        wanted |= {
+            short: column(tmp_path, name)[taken] for short, name in (("lr", "learning_rate"), ("mom", "momentum"))
+        }
+    for name, values in wanted.items():
+        assert [float(line[name]) for line in told] == pytest.approx(values, rel=6e-3)
+    assert [re.findall(r"(\d)/5 .* ([\d.]+) s$", line)[0] for line in lines] == [
+        (row["epoch"], f"{float(row['seconds']):.1f}") for row in rows(tmp_path, "epochs")
     ]
-    assert progress_of(terminal=False, monitored="test").splitlines()[0] == "epoch 1/2 loss 0.5000 test_accuracy 0.7500"
+    if not width:
+        assert pictures == []
+        return
+    assert not bars or ("50/50" in bars[-1], "mom 0.95" in bars[-1]) == (width == 80, width == 80)
+    titles = [line.strip() for line in said if line.strip() in ("test accuracy", "learning rate", "momentum")]
+    assert titles == ["test accuracy", "learning rate", "momentum"]
+    drawn = column(tmp_path, "val_accuracy", "epochs"), column(tmp_path, "learning_rate"), column(tmp_path, "momentum")
+    ends = [
+        f"{extreme:{form}}"
+        for values, form in zip(drawn, (".1%", ".4g", ".4g"), strict=True)
+        for extreme in dict.fromkeys((values.max(), values.min()))
+    ]
+    assert [line.split()[0] for line in pictures] == ends
+
+
+def test_where_python_is_a_notebooks_own_nothing_is_drawn_over(monkeypatch, capsys):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    with output.status("starting"):
+        pass
+    assert capsys.readouterr().out == ""
 
 
 def test_with_averaged_weights_what_is_evaluated_is_what_is_saved(train):

@@ -66,7 +66,7 @@ def test_the_last_lines_name_both_and_no_best(run):
     lines = said.splitlines()
     assert [f"val accuracy   {monitored:.4f}", f"test accuracy  {right:.4f}"] == lines[-5:-3]
     assert "best" not in said
-    assert f" val_accuracy {monitored:.4f}" in lines[-6]
+    assert f" val_acc {monitored:.1%} " in lines[-6]
 
 
 def test_without_a_validation_split_the_test_split_is_monitored_and_called_so(finished_run, train, tmp_path):
@@ -77,7 +77,7 @@ def test_without_a_validation_split_the_test_split_is_monitored_and_called_so(fi
         train("epochs=1", into=tmp_path)
     accuracy = json.loads((tmp_path / "summary.json").read_text())["test"]["accuracy"]
     assert f"test accuracy  {accuracy:.4f}" in said.getvalue().splitlines()
-    assert f" test_accuracy {accuracy:.4f}" in said.getvalue().splitlines()[0]
+    assert f" test_acc {accuracy:.1%} " in said.getvalue().splitlines()[0]
     assert not re.search(r"\bval", said.getvalue().partition("run   ")[0])
 
 
@@ -102,7 +102,7 @@ def test_a_sweep_tells_both(run, tmp_path):
     console = Console(file=io.StringIO(), width=100, highlight=False)
     assert outcome.outcome(tmp_path, console) == 0
     heading, row = console.file.getvalue().splitlines()[:2]
-    assert heading.split() == ["job", "status", "val", "acc", "test", "acc", "steps", "seconds"]
+    assert heading.split() == ["job", "status", "val", "acc", "test", "acc", "steps", "seconds", "in", "all"]
     assert row.split()[-5:-2] == ["finished", f"{monitored:.4f}", f"{right:.4f}"]
     said = progress(tmp_path / "0-seed=0", names_it=True)
     assert said == f"#0 seed=0: finished; val acc {monitored:.4f}; test acc {right:.4f}\n"

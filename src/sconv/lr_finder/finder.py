@@ -38,7 +38,8 @@ class LRFinder(keras.callbacks.Callback):
     whose average (`smoothing` of the old, the rest of the new, corrected for its start) exceeds `stop_factor` times
     the best, beyond the noise of the batches, else after `max_steps`: give `fit` epochs enough. Then weights,
     optimizer, metrics and random numbers are put back as they were, and `.result`, `.plot()` and `.suggest()` tell the
-    outcome. Source: Smith, "Cyclical learning rates" (arXiv 1506.01186), section 3.3.
+    outcome; `.losses` has that of each update so far. Source: Smith, "Cyclical learning rates" (arXiv 1506.01186),
+    section 3.3.
     """
 
     __signature__ = inspect.signature(RangeTestSettings)  # for those who ask what it takes
@@ -48,6 +49,7 @@ class LRFinder(keras.callbacks.Callback):
         self.settings = RangeTestSettings(*args, **settings)
         self._driver = ScheduleCallback(self.settings.schedule, self.settings.max_steps, self._note, every_seconds=0)
         self.result: RangeTest | None = None
+        self.losses: list[float] = []
 
     def suggest(self) -> float:
         """The lr of the chosen rule; SettingError before `fit`, and where the curve allows none."""
@@ -69,7 +71,7 @@ class LRFinder(keras.callbacks.Callback):
         make_weights(self.model)
         self.snapshot = Snapshot(self.model)
         self.result = None
-        self._losses: list[float] = []
+        self.losses = []
         self._skipped = 0
         self._driver.on_train_begin(logs)
 
@@ -77,23 +79,23 @@ class LRFinder(keras.callbacks.Callback):
         self._driver.on_epoch_begin(0)  # whatever the epoch, a test begins at its start
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        before, most = len(self._losses), self.settings.max_steps
+        before, most = len(self.losses), self.settings.max_steps
         ended = True
         with contextlib.suppress(Diverged):
             self._driver.on_train_batch_end(batch, logs)
-            self._skipped = self._skipped + 1 if len(self._losses) == before else 0
+            self._skipped = self._skipped + 1 if len(self.losses) == before else 0
             ended = self._skipped > _SKIPPED_IN_A_ROW * self._driver.micro_batches
-        if ended and len(self._losses) < most and np.isfinite(self._losses).all():
-            self._losses.append(math.inf)  # of an update that was skipped, or not yet whole
-        stop = stop_at(self._losses, self.settings.smoothing, self.settings.stop_factor, since=before)
-        if len(self._losses) >= most or stop is not None:
+        if ended and len(self.losses) < most and np.isfinite(self.losses).all():
+            self.losses.append(math.inf)  # of an update that was skipped, or not yet whole
+        stop = stop_at(self.losses, self.settings.smoothing, self.settings.stop_factor, since=before)
+        if len(self.losses) >= most or stop is not None:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._driver.on_epoch_end(epoch)  # without its logs: what an evaluation says is not asked
 
     def on_train_end(self, logs: Any = None) -> None:
-        losses, stopped = self._losses, self.model.stop_training
+        losses, stopped = self.losses, self.model.stop_training
         self.undo()
         if not losses:
             return  # epochs=0
@@ -114,7 +116,7 @@ class LRFinder(keras.callbacks.Callback):
         return {**{name: value for name, value in vars(self).items() if name != "snapshot"}, "_model": None}
 
     def _note(self, first: int, rates: np.ndarray, momenta: np.ndarray | None, losses: np.ndarray) -> None:
-        self._losses += losses.tolist()
+        self.losses += losses.tolist()
 
     def _outcome(self) -> RangeTest:
         if self.result is None:
@@ -137,8 +139,13 @@ def lr_find(model: keras.Model, x: Any, y: Any = None, **options: Any) -> RangeT
     settings = [field.name for field in fields(RangeTestSettings)]
     check_names(options, settings, reserved=_NOT_OF_A_TEST)
     finder = LRFinder(**{name: options.pop(name) for name in settings if name in options})
-    own = callbacks_of(options.pop("callbacks", None))
-    arguments, followers = feed(x, y, **options)
+    return find(finder, model, x, y, **options)
+
+
+def find(finder: LRFinder, model: keras.Model, x: Any, y: Any = None, **fit: Any) -> RangeTest:
+    """Carry out an `lr_find` by a finder that can be watched meanwhile; `fit` is what else `fit` takes."""
+    own = callbacks_of(fit.pop("callbacks", None))
+    arguments, followers = feed(x, y, **fit)
     if isinstance(x, tf.data.Dataset):
         arguments["x"] = x.repeat()  # Keras loses count where a dataset does not know its length
     with _as_before(model, finder, x):
@@ -148,7 +155,7 @@ def lr_find(model: keras.Model, x: Any, y: Any = None, **options: Any) -> RangeT
     result = finder.result
     assert result is not None
     if result.note:
-        warnings.warn(result.note, stacklevel=2)
+        warnings.warn(result.note, stacklevel=3)
     return result
 
 

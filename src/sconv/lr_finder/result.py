@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+_BEGUN = 0.1  # of its fall: then a loss falls
+
 
 @dataclass(frozen=True)
 class RangeTestSettings:
@@ -74,6 +76,22 @@ class RangeTest:
         if self.problem is not None:
             raise checks.SettingError(self.problem)
         return self.suggestions[self.rule]
+
+    @property
+    def good_rates(self) -> tuple[float, float] | None:
+        """Where the loss falls: from the lr where a tenth of its fall is done up to the suggestion; None if nowhere."""
+        if self.problem is not None or self.caution is not None:
+            return None
+        start, best = start_of(self.losses), lowest(self.smoothed)
+        above = np.flatnonzero(self.smoothed[:best] > start - _BEGUN * (start - self.smoothed[best]))
+        first = float(self.learning_rates[above[-1] + 1 if len(above) else 0])
+        return (first, self.suggestion) if first < self.suggestion else None
+
+    @property
+    def shown_from(self) -> float:
+        """The lr where a picture begins: two decades below all that is told, before which the loss is flat."""
+        told = [*self.suggestions.values(), *(self.good_rates or ())]
+        return max(float(self.learning_rates[0]), min(told) / 100 if told else 0.0)
 
     @property
     def note(self) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -39,6 +41,14 @@ def new_figure(width: float, height: float, layout: Literal["constrained"] | Non
     return figure
 
 
+@contextlib.contextmanager
+def signs_of_any_script() -> Iterator[None]:
+    """Draw a sign that the font lacks as a box, and say nothing of it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
 def png(figure: Figure) -> bytes:
     """A figure as the content of a PNG file; the same picture is the same bytes."""
     image = io.BytesIO()
@@ -49,7 +59,5 @@ def png(figure: Figure) -> bytes:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure to a file of the kind its name ends in."""
     # Without the version of matplotlib in it, the same picture is the same file.
-    with warnings.catch_warnings():
-        # A name may be in any script; a sign that the font lacks is drawn as a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+    with signs_of_any_script():
         figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)

@@ -38,6 +38,7 @@ from sconv.runs.reading import (
     killed,
     overrides,
     read,
+    read_epochs,
     read_steps,
     read_summary,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "now",
     "overrides",
     "read",
+    "read_epochs",
     "read_facts",
     "read_schedule",
     "read_settings",

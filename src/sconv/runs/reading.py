@@ -125,7 +125,7 @@ def read(directory: Path) -> Run:
         choices = {group: str(option) for group, option in hydra["hydra"]["runtime"]["choices"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise BrokenRun("hydra.yaml: names no options") from error
-    epochs = _columns(directory / "epochs.csv", complete=summary["status"] == "finished")
+    epochs = read_epochs(directory, complete=summary["status"] == "finished")
     if summary["status"] == "finished":
         _check_finished(summary, epochs)
     summary, config, choices = (checks.printable_throughout(values) for values in (summary, config, choices))
@@ -148,18 +148,18 @@ def read_steps(directory: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _columns(path: Path, complete: bool) -> dict[str, np.ndarray]:
-    """epochs.csv as arrays; a last row that a kill cut short is left out, unless the file should be `complete`."""
-    text = bounded.text(path, LARGEST_TABLES[path.name])
+def read_epochs(directory: Path, complete: bool = True) -> dict[str, np.ndarray]:
+    """The columns of epochs.csv; unless it should be `complete`, a last row that a kill cut short is left out."""
+    text = bounded.text(directory / "epochs.csv", LARGEST_TABLES["epochs.csv"])
     try:
         header, *rows = csv.reader(io.StringIO(text, newline=""))
         if rows and len(rows[-1]) < len(header) and not complete:
             rows.pop()
         if any(len(row) != len(header) for row in rows) or not set(EPOCH_COLUMNS) <= set(header):
-            raise BrokenRun(f"{path.name}: rows or columns are missing")
+            raise BrokenRun("epochs.csv: rows or columns are missing")
         table = np.array([[float(cell or "nan") for cell in row] for row in rows]).reshape(len(rows), len(header))
     except (ValueError, csv.Error) as error:
-        raise BrokenRun(f"{path.name}: {checks.shown(str(error))}") from error
+        raise BrokenRun(f"epochs.csv: {checks.shown(str(error))}") from error
     return dict(zip(header, table.T, strict=True))
 
 

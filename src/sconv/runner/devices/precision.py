@@ -14,7 +14,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.datasets import Dataset
 from sconv.runner.job import Job
 from sconv.runner.sweeps.resume import digest
@@ -60,7 +60,7 @@ def _choose(cfg: DictConfig, dataset: Dataset) -> tuple[str, str]:
     """A precision, and why."""
     if lacking := _lacking():
         return PLAIN, lacking
-    with Console().status("trying bfloat16"), keras_internals.forgetting_gradients():
+    with output.status("trying bfloat16"), keras_internals.forgetting_gradients():
         plain = _step(cfg, dataset, PLAIN)
         try:
             half = _step(cfg, dataset, HALF)

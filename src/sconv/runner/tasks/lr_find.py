@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.datasets import Dataset
 from sconv.lr_finder.result import RangeTest
 from sconv.plots import figures
@@ -19,10 +21,13 @@ from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import NOT_OF_THE_JOB, digest
+from sconv.runner.tasks import range_test_screen
 from sconv.training import keras_internals
 
 # What a range test does not depend on: two runs that differ only here share one.
 _IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "range_grid", *NOT_OF_THE_JOB)
+# What a training that follows is not told.
+_OF_THE_TEST = r"(task|lr_max|lr_find\.\w+|hydra\.run\.dir)="
 # An optimizer's own learning rate, while a range test raises it.
 _ANY = 1.0
 
@@ -33,10 +38,16 @@ def lr_find(job: Job) -> None:
         test = carry_out(job.cfg, run, planned.dataset, planned.schedule.peak_momentum)
         _keep(run, job.cfg, planned, test)
         console = Console(highlight=False, soft_wrap=True)
+        if not job.in_sweep:
+            range_test_screen.tell(test, console)
         for name, rate in test.suggestions.items():
             told = f"[bold]{rate:.3g}[/bold] (suggested)" if name == test.rule else f"{rate:.3g}"
             console.print(f"{name:<14} {told}")
+        if test.good_rates is not None:
+            console.print("{:<14} {:.2g} to {:.2g}".format("good rates", *test.good_rates))
         say_where(run, console, "lr_find")
+        if test.problem is None and not job.in_sweep:
+            console.print(f"{'next':<14} {_next_command(job, test.suggestion)}", markup=False)
         run.record(lr_max=test.suggestion)
 
 
@@ -65,7 +76,7 @@ def begin(job: Job) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
     cfg = job.cfg
     with runs.RunWriter(job.directory) as run:
         run.record(task=job.choices["task"], seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
-        with Console().status("starting"):
+        with output.status("starting"):
             planned = plan(cfg, keep_data=job.in_sweep)
             run.record(device=targets.instantiate("device", cfg.device))
         yield precision.settle(job, run, planned.dataset), run, planned
@@ -83,8 +94,9 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
     model, stream = build(cfg, dataset, _ANY)
     record_model(run, cfg, model)
     held = momentum if own_momentum(model.optimizer)[1] else None
-    with Console().status("learning-rate range test"):
-        return finder.lr_find(model, stream, momentum=held, **cfg.lr_find)
+    test = finder.LRFinder(momentum=held, **cfg.lr_find)
+    with range_test_screen.watching(test, Console()):
+        return finder.find(test, model, stream)
 
 
 def _keep(run: runs.RunWriter, cfg: DictConfig, planned: Plan, test: RangeTest) -> None:
@@ -94,6 +106,13 @@ def _keep(run: runs.RunWriter, cfg: DictConfig, planned: Plan, test: RangeTest) 
     asked = {"momentum": planned.schedule.peak_momentum, "settings": OmegaConf.to_container(cfg.lr_find)}
     outcome = {"suggestion": test.suggestions.get(test.rule), **found, "steps": len(test.losses)}
     run.facts("lr_find.json", {**outcome, **asked, "key": _key(cfg, planned)})
+
+
+def _next_command(job: Job, pick: float) -> str:
+    """The sweep to type: the pick, half of it and 2.5 times it, with what else the user asked for."""
+    around = ",".join(f"{pick * factor:.2g}" for factor in (0.5, 1, 2.5))
+    beside = [override for override in job.overrides if not re.match(_OF_THE_TEST, override.lstrip("+~"))]
+    return shlex.join(["python", "-m", "sconv", "-m", f"lr_max={around}", *beside])
 
 
 def _key(cfg: DictConfig, planned: Plan) -> str:

@@ -50,12 +50,14 @@ class TrainingObservers:
         keeper: Checkpoint | None,
         request: Request,
         update_bn: Any,
+        in_sweep: bool = False,
     ):
         self._run, self._steps, self._model, self._keeper = run, planned.steps, model, keeper
         self._monitored = runs.monitored(planned.dataset.validation)
         self._epochs = list[dict[str, float]]()
         self.driver = ScheduleCallback(planned.schedule, planned.steps, run.steps)
-        self._timer, self._bar = StepTimer(), ProgressBar(monitored=self._monitored)
+        self._timer = StepTimer()
+        self._bar = ProgressBar(self.driver, lambda: self._timer.training, self._monitored, brief=in_sweep)
         epochs = keras.callbacks.LambdaCallback(on_epoch_end=self._epoch_ended)
         # What is evaluated is what is saved: `fit` ends with the averaged weights.
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []

@@ -17,8 +17,6 @@ from sconv.runner.config import data
 from sconv.runner.job import Job
 from sconv.runner.plan import build_schedule
 
-WIDTH, LEFT = 100, 10  # of the picture in a terminal at most, and of the labels beside it
-
 
 def show(job: Job) -> None:
     """Draw one schedule into the run directory, and on the terminal where it is no sweep."""
@@ -34,7 +32,8 @@ def show(job: Job) -> None:
         console = Console(highlight=False)
         console.print(f"[bold]{schedule.name}[/bold]{title.removeprefix(schedule.name)}", end="\n\n")
         if not console.options.ascii_only:
-            _picture(console, rates, momenta, knots, per_epoch)
+            picture = plots.cycle(rates, momenta, knots, per_epoch, console.width)
+            console.print("\n".join(picture), end="\n\n", soft_wrap=True)
         console.print(_table(rates, momenta, [0, *knots], per_epoch))
         for name in ("schedule.png", "schedule.csv"):
             console.print(os.path.relpath(directory / name), markup=False, soft_wrap=True)
@@ -60,39 +59,6 @@ def sheet(directory: Path, console: Console) -> int:
         plots.save(plots.sheet(drawn), path)
         console.print(os.path.relpath(path), markup=False, soft_wrap=True)
     return 0 if len(drawn) == len(jobs) else 1
-
-
-def _picture(console: Console, rates: np.ndarray, momenta: np.ndarray | None, knots: list[int], per_epoch: int) -> None:
-    """Learning rate over momentum, with the knots and the epochs below."""
-    last, width = len(rates) - 1, min(console.width, WIDTH) - LEFT - 3
-    for name, values, colour, height in (("learning rate", rates, "blue", 8), ("momentum", momenta, "dark_orange", 4)):
-        if values is None:
-            continue
-        console.print(f"{'':{LEFT}}[bold {colour}]{name}[/]")
-        height = height if np.ptp(values) else 1
-        edges = {height - 1: values.min(), 0: values.max()}
-        for number, line in enumerate(plots.terminal(values, width, height)):
-            edge = f"{edges[number]:{LEFT - 1}.4g} ┤" if number in edges else f"{'':{LEFT}}│"
-            console.print(f"{edge}[{colour}]{line}[/]", soft_wrap=True)
-    column = (width - 1) / max(last, 1)
-    at = {round(knot * column): str(knot) for knot in (0, last, *knots)}
-    ticks = "".join("┴" if place in at else "─" for place in range(width))
-    every = next(step for step in (1, 2, 5, 10, 20, 50, 100, 10**6) if last / per_epoch / step <= 10)
-    epochs = {round(epoch * per_epoch * column): str(epoch) for epoch in range(0, last // per_epoch + 2, every)}
-    console.print(f"{'':{LEFT}}└{ticks}", soft_wrap=True)
-    console.print(f"{'step':>{LEFT - 1}}  {_labels(at, width)}", soft_wrap=True)
-    console.print(f"{'epoch':>{LEFT - 1}}  {_labels(epochs, width)}", end="\n\n", soft_wrap=True)
-
-
-def _labels(at: Mapping[int, str], width: int) -> str:
-    """Texts centred below their columns, less those that would run into another; the ends come first."""
-    line = [" "] * width
-    for place in sorted(at, key=lambda place: (place not in (min(at), max(at)), place)):
-        text = at[place]
-        start = max(0, min(place - len(text) // 2, width - len(text)))
-        if place < width and not "".join(line[max(0, start - 1) : start + len(text) + 1]).strip():
-            line[start : start + len(text)] = text
-    return "".join(line).rstrip()
 
 
 def _table(rates: np.ndarray, momenta: np.ndarray | None, knots: list[int], per_epoch: int) -> Table:

@@ -7,10 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-from rich.console import Console
-
-from sconv import checks, runs
+from sconv import checks, output, runs
 from sconv.lr_finder import smoothing
 from sconv.runner import resuming, stops
 from sconv.runner.config import targets
@@ -18,7 +15,7 @@ from sconv.runner.devices import precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import fingerprint
-from sconv.runner.tasks import going_on
+from sconv.runner.tasks import end_of_run, going_on
 from sconv.runner.tasks.lr_find import find_lr_max
 from sconv.schedules import Schedule
 from sconv.training import keras_internals
@@ -41,7 +38,7 @@ def train(job: Job) -> None:
         finally:
             run.summary["seconds"] = {**run.summary.get("seconds", {}), "total": round(run.seconds, 3)}
     going_on.tidy(run)
-    _report(run, planned, job.in_sweep)
+    end_of_run.tell(run, planned.lr_max, job.in_sweep)
 
 
 def _prepared(job: Job, run: runs.RunWriter) -> tuple[Job, Plan]:
@@ -49,7 +46,7 @@ def _prepared(job: Job, run: runs.RunWriter) -> tuple[Job, Plan]:
     cfg = job.cfg
     if not job.resumed:
         run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
-    with Console().status("starting"):
+    with output.status("starting"):
         planned = plan(cfg, keep_data=job.in_sweep)
         device = targets.instantiate("device", cfg.device)
     if job.resumed:
@@ -77,13 +74,13 @@ def _fit(job: Job, run: runs.RunWriter, planned: Plan) -> None:
     start = None if job.resumed else run.state()
     while True:
         try:
-            return _fit_once(job.cfg, run, going_on.as_restarted(planned, run.summary))
+            return _fit_once(job, run, going_on.as_restarted(planned, run.summary))
         except Diverged as error:
             going_on.restart(job, run, planned.steps, error, start)
 
 
 @keras_internals.forgetting_gradients()
-def _fit_once(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
+def _fit_once(job: Job, run: runs.RunWriter, planned: Plan) -> None:
     """Build, fit and save; what was reached is recorded also where the fit was cut short."""
     from sconv.runner.build import build, record_model
     from sconv.runner.tasks.observers import TrainingObservers
@@ -91,7 +88,7 @@ def _fit_once(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
     from sconv.training.recording import Diverged
 
     assert planned.lr_max is not None
-    dataset = planned.dataset
+    cfg, dataset = job.cfg, planned.dataset
     model, stream = build(cfg, dataset, planned.lr_max)
     record_model(run, cfg, model)
     run.record(steps_per_execution=model.steps_per_execution, parameters=model.count_params())
@@ -101,7 +98,7 @@ def _fit_once(cfg: DictConfig, run: runs.RunWriter, planned: Plan) -> None:
         run.record(schedule=_resolved(planned.schedule, planned.steps))
     try:
         with stops.on_request() as request:
-            observers = TrainingObservers(run, planned, model, stream, keeper, request, cfg.update_bn)
+            observers = TrainingObservers(run, planned, model, stream, keeper, request, cfg.update_bn, job.in_sweep)
             model.fit(
                 stream.batches,
                 epochs=cfg.epochs,
@@ -154,25 +151,3 @@ def _resolved(schedule: Schedule, steps: int) -> dict[str, Any]:
         for phase, knot in zip(schedule.phases, schedule.knots(steps), strict=True)
     ]
     return {"name": schedule.name, "steps": steps, "phases": phases}
-
-
-def _report(run: runs.RunWriter, planned: Plan, in_sweep: bool) -> None:
-    """A short summary for the person who waited; less of it where a sweep's table will follow."""
-    summary, console = run.summary, Console(highlight=False, soft_wrap=True)
-    validation = runs.accuracy(summary, "validation")
-    if validation is not None:
-        console.print(f"val accuracy   {validation:.4f}")
-    console.print(f"test accuracy  [bold]{summary['test']['accuracy']:.4f}[/bold]")
-    if not in_sweep:
-        if summary["accelerated"]:
-            console.print(f"accelerated    {summary['accelerated']}")
-        if summary["batch_statistics"]:
-            console.print(f"statistics     {summary['batch_statistics']}")
-        training, total = summary["seconds"]["training"], summary["seconds"]["total"]
-        console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
-        console.print(f"run            {checks.printable(os.path.relpath(run.directory))}", markup=False)
-        console.print("curves         tensorboard --logdir outputs")
-    if not summary["learned"]:
-        ends = "the training loss ends where it began, or at chance"
-        auto = "" if "lr_max_found_by" in summary else " (lr_max=auto looks for one)"
-        console.print(f"nothing learned: {ends}; try another lr_max than {planned.lr_max:.3g}{auto}, or another model=")

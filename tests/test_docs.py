@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -14,10 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sconv
+from sconv import datasets, schedules
+
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 PATIENCE = 600
+SMALL = 1_000_000
 COMMANDS = ("python -m ", "sconv ", "tensorboard ", "eval ")
 
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="no checkout")
@@ -150,8 +155,49 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-def test_the_index_lists_every_page():
-    index = (ROOT / "docs" / "README.md").read_text()
-    assert [page.name for page in PAGES if page.parent.name == "docs" and page.name != "README.md"] == sorted(
-        set(re.findall(r"\]\((\S+\.md)\)", index))
-    )
+def test_the_readme_points_to_every_page():
+    told = set(re.findall(r"\]\(docs/(\S+?\.md)\)", (ROOT / "README.md").read_text()))
+    assert told == {page.name for page in PAGES if page.parent.name == "docs"}
+
+
+def test_the_gallery_shows_every_picture_and_each_is_of_something():
+    folder, page = ROOT / "docs" / "gallery", (ROOT / "docs" / "gallery.md").read_text()
+    shown = re.findall(r"^<!-- picture of: \S.* -->\n!\[.+\]\(gallery/(\S+)\)$", page, re.MULTILINE)
+    assert len(shown) == page.count("![")
+    assert sorted(shown) == sorted(path.name for path in folder.iterdir())
+    assert sum(path.stat().st_size for path in folder.iterdir()) < SMALL
+    loaded = [path.name for path in folder.glob("*.svg") if re.search(r"url\((?!#)|href=.http", path.read_text())]
+    assert loaded == []
+
+
+def test_the_api_page_has_the_public_names_and_no_other():
+    listed = re.findall(r"^::: sconv\.(\S+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    rooms = [
+        f"{room.__name__.removeprefix('sconv.')}.{name}" for room in (schedules, datasets) for name in room.__all__
+    ]
+    settings = "lr_finder.result.RangeTestSettings"  # what LRFinder takes
+    assert sorted(listed) == sorted([*(set(sconv.__all__) - {"schedules"}), *rooms, settings])
+
+
+def test_the_evidence_is_told_in_the_numbers_of_its_records():
+    page = ROOT / "docs" / "evidence.md"
+    rows = re.findall(r"^\| .+ \| (.+) \| \[.+\]\((\S+)\) \|$", page.read_text(), re.MULTILINE)
+    assert len(rows) == len(list((ROOT / "experiments").glob("*/README.md")))
+    for answer, record in rows:
+        told = re.findall(r"[-+]?\d+\.\d+", answer)
+        assert told
+        assert set(told) <= set(re.findall(r"[-+]?\d+\.\d+", (page.parent / record).read_text())), record
+
+
+@pytest.mark.parametrize("record", ["avanwyk_fashion_mnist", "smith2017_fig1a_cpu"])
+def test_what_a_record_tells_of_its_groups_is_in_its_report(record):
+    folder = ROOT / "experiments" / record
+    with open(folder / "report.csv", newline="") as file:
+        groups = list(csv.DictReader(file))
+    measured = {f"{100 * float(group['final_mean']):.2f} ± {100 * float(group['final_std']):.2f}" for group in groups}
+    told = re.findall(r"\d\d\.\d\d ± \d\.\d\d", (folder / "README.md").read_text())
+    assert sorted(told) == sorted(measured)
+    if record == "avanwyk_fashion_mnist":
+        first_screen = re.findall(r"\d\d\.\d\d ± \d\.\d\d", (ROOT / "README.md").read_text())
+        assert len(first_screen) == 3
+        assert set(first_screen) <= measured

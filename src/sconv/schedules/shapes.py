@@ -54,3 +54,4 @@ def damped_back(start: float, end: float, position: Array, power: float = 1.0) -
 
 _SHAPES = (linear, cosine, exponential, inverse, polynomial, sqrt, damped_out, damped_back)
 SHAPES: dict[str, Shape] = {shape.__name__: shape for shape in _SHAPES}
+"""The shapes of a phase by the names that `anneal` takes."""

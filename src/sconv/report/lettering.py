@@ -43,8 +43,9 @@ def label_ends(axis: Axes, ends: Sequence[tuple[float, float, str, Stroke]]) -> 
     apart = 0.075  # of the height of a panel, a line of small print
     heights = [float(np.clip((y - bottom) / (top - bottom), 0, 1)) for _, y, _, _ in ends]
     for place, (x, y, label, stroke) in zip(spread(heights, apart), ends, strict=True):
-        leader: Any = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 1.1}
-        leader |= {"color": stroke.colour, "linestyle": stroke.dash}
+        # So thin that none is taken for a curve.
+        leader: Any = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.6, "linestyle": (0, (1, 3))}
+        leader["color"] = stroke.colour
         axis.annotate(
             short(label), (x, y), (1.06, place), textcoords="axes fraction", va="center", size=8, color=stroke.colour,
             arrowprops=leader,

@@ -176,3 +176,47 @@ def test_a_worker_computes_what_one_process_does(tmp_path, environment):
         assert ran.returncode == 0, ran.stderr
     for run in runs.find(tmp_path / "alone"):
         assert (run / "steps.csv").read_bytes() == (tmp_path / "workers" / run.name / "steps.csv").read_bytes()
+
+
+# A callback that has submitit warn the job once, as it does before Slurm takes the machine away.
+WARNING = """
+import os, pathlib, signal
+import keras
+from sconv.models import mlp
+
+def build(input_shape, classes, folder):
+    model = mlp.build(input_shape, classes, hidden=[16])
+    fit = model.fit
+
+    def warned(*arguments, callbacks, **options):
+        once = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: warn(batch, folder))
+        return fit(*arguments, callbacks=[once, *callbacks], **options)
+
+    vars(model)["fit"] = warned
+    return model
+
+def warn(batch, folder):
+    mark = pathlib.Path(folder) / "warned"
+    if batch == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGUSR2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_job_that_submitit_warns_is_queued_again_and_goes_on(tmp_path, environment):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs sconv[submitit]")
+    (tmp_path / "warning.py").write_text(WARNING)
+    data = ["dataset=synthetic", "dataset.shape=[6,6,1]", "dataset.train_size=80", "dataset.test_size=20"]
+    model = ["model._target_=warning.build", f"+model.folder={tmp_path}", "epochs=2", "batch_size=8"]
+    own = ["steps_per_execution=1", "checkpoint.every=[]", "hydra/launcher=submitit_local"]
+    environment = {**environment, "SLURM_RESTART_COUNT": "1"}  # by which Slurm tells a job that was queued again
+    ran = sconv(tmp_path, environment, "-m", "seed=0", *data, *model, *own)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "warned").exists()
+    (run,) = runs.find(tmp_path)
+    summary = runs.read_summary(run)
+    assert summary["status"] == "finished"
+    assert [each["step"] for each in summary["resumed"]] == [4]
+    assert [int(line.split(",")[0]) for line in (run / "steps.csv").read_text().splitlines()[1:]] == list(range(20))

@@ -100,8 +100,13 @@ def _carry_out(this: Job) -> Exception | None:
                 return None
         except Exception as error:
             return error
-        with stops.at_once():
-            return _done(claimed)
+        try:
+            with stops.at_once():
+                return _done(claimed)
+        except stops.Interrupted as stopped:
+            if stopped.then is not None:
+                stopped.then(stopped.number, None)
+            raise
 
 
 def _done(this: Job) -> Exception | None:

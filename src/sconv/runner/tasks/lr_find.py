@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -90,7 +90,7 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
     from sconv.training.attach import own_momentum
 
     if cfg.freeze_epochs:
-        cfg = OmegaConf.merge(cfg, {"freeze_epochs": cfg.lr_find.max_steps})  # what is trained first
+        cfg = cast(DictConfig, OmegaConf.merge(cfg, {"freeze_epochs": cfg.lr_find.max_steps}))  # what is trained first
     model, stream = build(cfg, dataset, _ANY)
     record_model(run, cfg, model)
     held = momentum if own_momentum(model.optimizer)[1] else None

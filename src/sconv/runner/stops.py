@@ -93,8 +93,8 @@ def _handling(handler: Callable[..., None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, found in before.items():
-            signal.signal(number, found)
+        for taken, found in before.items():
+            signal.signal(taken, found)
 
 
 def _queues_again(found: Any) -> Callable[[int, None], Any] | None:

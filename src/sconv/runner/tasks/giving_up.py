@@ -19,6 +19,8 @@ from sconv.training.snapshot import Snapshot
 _LONG = 0.25
 # Fewer losses than this tell too little of their noise.
 _LEAST = 50
+# Where the network itself is asked as well, fewer will do.
+_FEW = 20
 _DEVIATIONS = 5
 # What is looked at, at least: a layer may be dead for some examples, and not for others.
 _EXAMPLES = 256
@@ -80,6 +82,8 @@ def is_at_chance(losses: np.ndarray, long: int, chance: float | None) -> bool:
 
     That alone is no reason to give up: a learning rate that is still too high keeps a loss there as well.
     """
+    if long < _FEW:
+        return False
     reference = smoothing.start_of(losses) if chance is None else chance
     halves = np.array_split(losses[-long:], 2)
     hidden = _DEVIATIONS * smoothing.noise(losses[-long:]) / math.sqrt(len(halves[1]))

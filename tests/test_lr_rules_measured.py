@@ -30,6 +30,8 @@ def test_what_the_rules_lose(rows):
     told = " ".join((RECORD / "README.md").read_text().split())
     assert len(pairs["smith"]) == 12
     assert f"`smith` loses **{mean['smith']} points** on average" in told
+    first_screen = " ".join((RECORD.parents[1] / "README.md").read_text().split())
+    assert f"range test finds loses {mean['smith']} points against the best of a grid" in first_screen
     assert f"grid, {low:.1f} to {high:.1f} on each." in told
     assert f"`valley`, loses {mean['valley']}." in told
     assert f"it loses {second:.2f} points on the second, and {first:.2f} the other way round" in told

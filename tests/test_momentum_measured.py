@@ -19,6 +19,8 @@ def table():
 def test_what_it_says():
     columns = table()
     assert f"Of {len(columns['set'])} updates" in (RECORD / "README.md").read_text()
+    count = len(columns["set"])
+    assert f"**{count} of {count}** updates" in (RECORD.parents[1] / "README.md").read_text()
     assert set(columns["set"]) == {0.95}
     assert columns["sconv"] == pytest.approx(columns["planned"], abs=2e-6)  # six digits
     assert np.ptp(columns["planned"]) == pytest.approx(0.1, abs=1e-4)

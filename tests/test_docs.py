@@ -113,7 +113,12 @@ def prepare(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    # The gallery's commands are carried out where its pictures are made.
+    [pytest.param(page, marks=[pytest.mark.long] if page.name == "gallery.md" else []) for page in PAGES],
+    ids=lambda page: page.name,
+)
 def test_every_block_does_what_it_says(page, environment, tmp_path):
     prepare(tmp_path)
     doing = list(steps(page, tmp_path))

@@ -17,6 +17,7 @@ from test_evaluate import DATASET, carry_out, rows, write_run
 
 from sconv import checks, runs
 from sconv.runner.tasks.evaluate import evaluate
+from sconv.runner.tasks.keras_file import check_file
 from sconv.runner.tasks.predict import predict
 
 TRAP = "import pathlib; pathlib.Path('sprung').touch()"
@@ -192,6 +193,17 @@ def in_place_of_flatten(part):
 
 def part(module, name, /, **config):
     return in_place_of_flatten({"module": module, "class_name": name, "registered_name": name, "config": config})
+
+
+def test_what_an_older_keras_would_import_is_seen_in_the_file(run):
+    """Whatever Keras this is: classes of other modules are to be registered, and Python's own functions are none."""
+    path = run / "model.keras"
+    assert check_file(path) == []
+    rewritten(run, part("evil", "Layer"))
+    assert check_file(path) == ["Layer"]
+    rewritten(run, in_place_of_flatten({"module": "builtins", "class_name": "function", "config": "eval"}))
+    with pytest.raises(checks.DataError, match="holds 'function', which may run code of its own"):
+        check_file(path)
 
 
 ODD_MODELS = {

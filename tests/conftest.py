@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -44,6 +45,12 @@ TINY = (
     "epochs=2",
     "batch_size=8",
 )
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: a training begins with a collection, which need not look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

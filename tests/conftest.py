@@ -47,10 +47,16 @@ TINY = (
 )
 
 
+def pytest_collection() -> None:
+    """No garbage is collected while everything is imported, of which all stays: a fifth of the time."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """What is imported by now stays: a training begins with a collection, which need not look through it again."""
+    """Nor is it looked through when a training begins, with a collection of Keras's."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -176,6 +176,7 @@ def measure(task: Task, names: Sequence[str], workers: _Workers, seconds: float)
         "steps": task.steps,
         **{name: limit[name] for name in _OF_LIMIT if name != "seconds"},
         "peers": outcome.compared(done, task.steps * task.batch),
+        "costs": outcome.costs(done),
         "losses": {name: round(taken[name][0]["loss"], 4) for name in done if name != outcome.LIMIT},
         "errors": errors,
     }

@@ -38,6 +38,16 @@ def compared(seconds: Mapping[str, np.ndarray], images: int) -> dict[str, dict[s
     return harness.rounded(rows)
 
 
+def costs(seconds: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What the schedule and the recording take, as ratios within the rounds to the time without them."""
+    pairs = {"schedule": (SCHEDULED, CONSTANT), "recording": (SCONV, SCHEDULED)}
+    return {
+        name: round(float(np.median(seconds[one][:, 0] / seconds[other][:, 0])), 4)
+        for name, (one, other) in pairs.items()
+        if one in seconds and other in seconds
+    }
+
+
 def best_pytorch(cell: Cell) -> str | None:
     """Which of PyTorch's ways was the fastest; None where none ran."""
     ran = [name for name in PYTORCH if name in cell["peers"]]
@@ -52,14 +62,8 @@ def figures(cell: Cell) -> dict[str, float | None]:
     def of(name: str | None) -> float | None:
         return peers.get(name, {}).get("ratio")
 
-    limit, scheduled, constant = of(LIMIT), of(SCHEDULED), of(CONSTANT)
-    return {
-        "to_pytorch": of(best),
-        "to_keras": of(KERAS),
-        "of_limit": limit,
-        "schedule": constant and scheduled and constant / scheduled,
-        "recording": scheduled and 1 / scheduled,
-    }
+    measured = {"to_pytorch": of(best), "to_keras": of(KERAS), "of_limit": of(LIMIT)}
+    return {**measured, **{name: cell["costs"].get(name) for name in AT_MOST}}
 
 
 def told(cell: Cell) -> str:

@@ -14,9 +14,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from benchmarks.peers.keras_models import save_weights, stock
+from benchmarks.peers.keras_models import flat, save_weights, stock
 from benchmarks.worker import Task, Turns
-from sconv.training.keras_internals import flat_layers
 
 SIDE, PRODUCTS = 2048, 5
 
@@ -25,14 +24,14 @@ def train(task: Task, turns: Turns) -> None:
     """Write the task's weights, then repeat the convolutions as many times as each epoch is told to."""
     model = stock(task)
     save_weights(model, task.weights)
-    operations, multiplications = _operations(model, task.batch)
-    step = _one_after_another(operations)
+    convolutions, multiplications = operations(model, task.batch)
+    step = one_after_another(convolutions)
     dtype = tf.bfloat16 if task.precision == "mixed_bfloat16" else tf.float32
     turns.ready(
         model.count_params(),
-        seconds=_fastest(step, 2) if operations else None,
+        seconds=fastest(step, 2) if convolutions else None,
         gflop=2e-9 * multiplications,
-        product_gflops=2e-9 * SIDE**3 / _fastest(_product(dtype), PRODUCTS),
+        product_gflops=2e-9 * SIDE**3 / fastest(_product(dtype), PRODUCTS),
     )
     for _ in range(task.epochs):
         steps = turns.begin()["steps"]
@@ -41,7 +40,7 @@ def train(task: Task, turns: Turns) -> None:
         turns.end()
 
 
-def _operations(model: keras.Model, batch: int) -> tuple[list[Callable[[], Any]], int]:
+def operations(model: keras.Model, batch: int) -> tuple[list[Callable[[], Any]], int]:
     """Every convolution that a training step makes, and the multiplications in all of them."""
     operations: list[Callable[[], Any]] = []
     multiplications, first = 0, True
@@ -58,7 +57,7 @@ def _operations(model: keras.Model, batch: int) -> tuple[list[Callable[[], Any]]
 
 
 def _convolutions(model: keras.Model) -> Iterator[Any]:
-    for layer in flat_layers(model):
+    for layer in flat(model):
         if isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
             yield layer
 
@@ -84,7 +83,7 @@ def _of_layer(layer: Any, batch: int) -> list[Callable[[], Any]]:
     ]
 
 
-def _one_after_another(operations: list[Callable[[], Any]]) -> Callable[[], Any]:
+def one_after_another(operations: list[Callable[[], Any]]) -> Callable[[], Any]:
     """A compiled function of all of them; each waits for the one before, as in a network."""
 
     @tf.function
@@ -103,7 +102,7 @@ def _product(dtype: tf.DType) -> Callable[[], Any]:
     return lambda: tf.linalg.matmul(left, right)
 
 
-def _fastest(step: Callable[[], Any], times: int) -> float:
+def fastest(step: Callable[[], Any], times: int) -> float:
     """Seconds, of the fastest of so many after a first that compiles."""
     seconds = []
     for _ in range(times + 1):

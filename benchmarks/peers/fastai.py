@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from fastai.basics import Callback, DataLoaders, Learner
+from fastai.callback import progress, schedule  # noqa: F401  give the Learner fit_one_cycle and no_bar
+from fastai.optimizer import SGD
 
-from benchmarks.peers import LR_MAX, pytorch_networks
+from benchmarks.peers import LR_MAX, MOMENTUM, pytorch_networks
 from benchmarks.peers.pytorch import as_batch, prepared
 from benchmarks.worker import Task, Turns
 
@@ -61,14 +64,12 @@ def train(task: Task, turns: Turns) -> None:
     batches = Batches(images, labels, task)
     half = task.precision == "mixed_bfloat16"
     learner = Learner(
-        DataLoaders(batches, []), model, torch.nn.CrossEntropyLoss(), opt_func=_sgd, cbs=[InTurn(turns, half)]
+        DataLoaders(batches, []),
+        model,
+        torch.nn.CrossEntropyLoss(),
+        opt_func=partial(SGD, mom=MOMENTUM),
+        cbs=[InTurn(turns, half)],
     )
     turns.ready(pytorch_networks.count(model))
     with learner.no_logging(), learner.no_bar():
         learner.fit_one_cycle(task.epochs, LR_MAX)
-
-
-def _sgd(parameters: Any, **settings: Any) -> Any:
-    from fastai.optimizer import SGD
-
-    return SGD(parameters, mom=0.9, **settings)

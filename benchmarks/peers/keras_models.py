@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -14,7 +15,6 @@ from benchmarks.peers import LR_MAX
 from benchmarks.worker import Task, Turns
 from sconv.runner.config import schema, targets
 from sconv.runner.devices import setup
-from sconv.training.keras_internals import flat_layers
 
 KINDS = {"Conv2D": "convolution", "DepthwiseConv2D": "convolution", "Dense": "dense", "BatchNormalization": "norm"}
 
@@ -52,8 +52,14 @@ def stock(task: Task) -> keras.Model:
     return targets.instantiate("model", cfg.model, input_shape=shape, classes=CLASSES)
 
 
-def _weighted(model: keras.Model) -> list[Any]:
-    return [layer for layer in flat_layers(model) if type(layer).__name__ in KINDS]
+def flat(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers in the order in which they are computed, those of nested models too."""
+    for layer in model.layers:
+        yield from flat(layer) if isinstance(layer, keras.Model) else [layer]
+
+
+def _weighted(model: keras.Model) -> list[keras.Layer]:
+    return [layer for layer in flat(model) if type(layer).__name__ in KINDS]
 
 
 def save_weights(model: keras.Model, path: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import cross_entropy
 
-from benchmarks.peers import LR_MAX, pytorch_networks
+from benchmarks.peers import LR_MAX, MOMENTUM, pytorch_networks
 from benchmarks.worker import Task, Turns, images_and_labels
 
 
@@ -30,7 +30,7 @@ def train(task: Task, turns: Turns, compiled: bool = False) -> None:
     model, images, labels = prepared(task)
     half = task.precision == "mixed_bfloat16"
     learned = [one for one in model.parameters() if one.requires_grad]
-    optimizer = torch.optim.SGD(learned, LR_MAX, momentum=0.9, foreach=True)
+    optimizer = torch.optim.SGD(learned, LR_MAX, momentum=MOMENTUM, foreach=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR_MAX, total_steps=task.epochs * task.steps + 1)
     forward = torch.compile(model) if compiled else model
     turns.ready(pytorch_networks.count(model))

@@ -169,7 +169,7 @@ class Attachment:
             attributes[self._momentum_name] = self._own_momentum
 
     def _row(self) -> tf.Tensor:
-        last = tf.shape(self._table, out_type=tf.int64)[0] - 1
+        last = keras_internals.length(self._table) - 1
         return tf.gather(self._table, tf.clip_by_value(self.position_tensor(), 0, last))
 
     def position_tensor(self) -> tf.Tensor:

@@ -117,7 +117,7 @@ class Trace:
     def _place(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The slot of the update under way, and whether what this batch is a part of was begun by another."""
         optimizer = self._attachment.optimizer
-        last = tf.shape(self._losses, out_type=tf.int64)[0] - 1
+        last = keras_internals.length(self._losses) - 1
         slot = tf.minimum(self._attachment.position_tensor(), last)
         counter = tf.convert_to_tensor(keras_internals.batches_seen(optimizer))
         return slot, counter % (optimizer.gradient_accumulation_steps or 1) != 0

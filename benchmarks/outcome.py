@@ -179,6 +179,7 @@ def picture(cells: Sequence[Cell]) -> Figure:
         panel.tick_params(labelsize=8)
         panel.grid(axis="y", alpha=0.3)
         panel.set_axisbelow(True)
+        panel.set_ymargin(0.12)
     panels[0].set_ylabel("images/s")
     handles, labels = _legend(panels[: len(names)])
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), frameon=False)

@@ -154,14 +154,6 @@ def plain_variable(value: Any, shape: Any = None) -> Any:
         return ResourceVariable(value, shape=shape, trainable=False)
 
 
-def length(variable: Any) -> Any:
-    """How many rows a plain variable has now, as a tensor of a step."""
-    import tensorflow as tf
-
-    # Not `tf.shape`, which reads it: TensorFlow copies all of a variable whose rows are taken one by one.
-    return tf.raw_ops.VariableShape(input=variable.handle, out_type=tf.int64)[0]
-
-
 def flat_layers(model: Any) -> list[Any]:
     """The model, its layers, and theirs in turn."""
     return list(model._flatten_layers())

@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bokeh.document import Document
 from bokeh.embed import components
+from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -33,7 +35,7 @@ def write(comparison: Comparison, out: Path) -> Path:
     figures = {name: each.chart for name, each in (budgets | drawn).items()}
     # Bokeh's own bundle, out of the installed package: the page asks no server for anything.
     library = "\n".join(Resources(mode="inline", components=["bokeh"], log_level="error").js_raw) if figures else ""
-    script, places = components(figures, wrap_script=False) if figures else ("", {})
+    script, places = components(_together(figures), wrap_script=False) if figures else ("", {})
     environment = Environment(loader=PackageLoader("sconv.report", "."), autoescape=True, undefined=StrictUndefined)
     environment.filters["sha256"] = _sha256  # the page runs its own scripts, known by their sums, and no other
     own = "\n".join((files("sconv.report") / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -58,6 +60,15 @@ def write(comparison: Comparison, out: Path) -> Path:
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _together(figures: dict[str, figure]) -> dict[str, figure]:
+    """The same, in one document: Bokeh would walk through all of them twice for each that it takes up."""
+    document = Document()
+    with document.models.freeze():
+        for each in figures.values():
+            document.add_root(each)
+    return figures
 
 
 def _forest(rows: Sequence[Row], looks: Sequence[Stroke]) -> dict[str, Any]:

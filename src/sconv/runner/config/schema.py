@@ -64,6 +64,8 @@ class Config:
 def register() -> None:
     """Tell Hydra about the schema and OmegaConf about the resolvers that `conf/config.yaml` uses."""
     ConfigStore.instance().store(name="schema", node=Config)
+    # Hydra copies the store, of which there is only one, a hundred times for --help, which took most of its time.
+    ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
     resolvers: dict[str, Callable[..., Any]] = {
         "pid": os.getpid,
         "run_name": run_names.run_name,

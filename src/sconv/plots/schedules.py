@@ -106,10 +106,19 @@ def _curve(axis: Axes, values: Any, knots: Sequence[int], colour: str) -> None:
 
 def _tell_values(axis: Axes, values: np.ndarray, knots: Sequence[int]) -> None:
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
-    look: Any = {"textcoords": "offset points", "fontsize": 8, "va": "bottom", "bbox": behind}
+    look: Any = {"textcoords": "offset points", "fontsize": 8, "bbox": behind}
+    taken: list[tuple[float, float]] = []  # middles of labels, of about 0.1 of the panel's width and of its height
+    range_ = np.ptp(values) or 1
     for knot in sorted({0, *knots}):
-        aside, side = (5, "left") if knot < 0.9 * len(values) else (-5, "right")
-        axis.annotate(f"{values[knot]:.3g}", (knot, values[knot]), (aside, 4), ha=side, **look)
+        x, y = knot / len(values), (values[knot] - np.min(values)) / range_
+        sides = [(1, 1), (1, -1)] if x < 0.9 else [(-1, 1), (-1, -1)]
+        for right, up in sides:
+            middle = (x + 0.06 * right, y + 0.1 * up)
+            if all(abs(middle[0] - other) > 0.1 or abs(middle[1] - beside) > 0.12 for other, beside in taken):
+                words: Any = {"ha": "left" if right > 0 else "right", "va": "bottom" if up > 0 else "top"}
+                axis.annotate(f"{values[knot]:.3g}", (knot, values[knot]), (5 * right, 4 * up), **words, **look)
+                taken.append(middle)
+                break
 
 
 def _epochs_on_top(axis: Axes, steps_per_epoch: int) -> None:

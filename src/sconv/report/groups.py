@@ -17,6 +17,7 @@ from sconv.runs import Run
 
 # What the task that trains is called, and what it was called in the first runs there are.
 TRAINING = ("sconv.runner.tasks.train.train", "sconv.training.train")
+UNKNOWN = "unknown"
 # All but the seed are not about what is trained.
 NOT_THE_SETTING = ("seed", "name", "resume_sweep", "resume", "resume_allow", "checkpoint", "on_divergence")
 
@@ -68,12 +69,9 @@ class Group:
 def gather(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
     """The groups of all training runs at or below `paths`, and a line for each thing left out."""
     found, notes = read(paths)
-    others = Counter(_task(run) for run in found if _task(run) not in TRAINING)
-    notes += [f"left out: {count} of another task ({task})" for task, count in others.items()]
     by_config: dict[str, list[Run]] = {}
     for run in found:
-        if _task(run) in TRAINING:
-            by_config.setdefault(json.dumps(_setting(run), sort_keys=True, default=str), []).append(run)
+        by_config.setdefault(json.dumps(_setting(run), sort_keys=True, default=str), []).append(run)
     if not by_config:
         raise checks.UserError("; ".join(["report: no training runs to compare", *notes]))
     kept = [_one_a_seed(members, notes) for members in by_config.values()]
@@ -88,9 +86,10 @@ def gather(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
 
 
 def read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Every run at or below `paths`, each once, and a line for each that cannot be read."""
+    """Every training run at or below `paths`, each once; a line for each that cannot be read, one for all else."""
     found: list[Run] = []
     notes: list[str] = []
+    others: list[str] = []
     for path in paths:
         if not path.is_dir():
             raise checks.UserError(f"report: {path} is no directory")
@@ -99,9 +98,19 @@ def read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
         raise checks.UserError(f"report: no runs in {', '.join(map(str, paths))}")
     for directory in sorted(directories.values(), key=_by_number):
         try:
-            found.append(runs.read(directory))
+            run = runs.read(directory)
+            if _task(run.config) in TRAINING:
+                found.append(run)
+            else:
+                others.append(_task(run.config))
         except runs.BrokenRun as error:
-            notes.append(checks.printable(f"left out: {directory}: {error}"))
+            if (task := _task_of_broken(directory)) in (*TRAINING, UNKNOWN):
+                notes.append(checks.printable(f"left out: {directory}: {error}"))
+            else:
+                others.append(task)
+    if others:
+        tasks = ", ".join(sorted({task.rpartition(".")[2] for task in others}))
+        notes.append(checks.printable(f"{len(others)} other folder{'s' if len(others) > 1 else ''}: {tasks}"))
     return found, notes
 
 
@@ -185,9 +194,16 @@ def _by_number(path: Path) -> list[tuple[int, str]]:
     return [(int(digits or 0), word) for digits, word in re.findall(r"(\d*)(\D*)", str(path))]
 
 
-def _task(run: Run) -> str:
-    task = run.config.get("task")
-    return str(task.get("_target_")) if isinstance(task, dict) else "unknown"
+def _task(config: Mapping[str, Any]) -> str:
+    task = config.get("task")
+    return str(task.get("_target_")) if isinstance(task, dict) else UNKNOWN
+
+
+def _task_of_broken(directory: Path) -> str:
+    try:
+        return _task(runs.read_yaml(directory / ".hydra" / "config.yaml"))
+    except runs.BrokenRun:
+        return UNKNOWN
 
 
 def _setting(run: Run) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_the_last_lines_name_both_and_no_best(run):
     lines = said.splitlines()
     assert [f"val accuracy   {monitored:.4f}", f"test accuracy  {right:.4f}"] == lines[-6:-4]
     assert "best" not in said
-    assert f" val_acc {monitored:.1%} " in lines[-6]
+    assert f" val_acc {monitored:.1%} " in lines[-7]
 
 
 def test_without_a_validation_split_the_test_split_is_monitored_and_called_so(finished_run, train, tmp_path):

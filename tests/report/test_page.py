@@ -289,7 +289,11 @@ def test_a_budget_chart_shows_the_gap_and_a_picture_of_it_can_be_kept(chromium, 
     until(chromium, READY.replace("5", "6"))
     gap = "const one = chartOf('budgets0').renderers.find((r) => r.name === 'gap' && r.glyph.type === 'Line');"
     assert chromium.execute_script(gap + "return Array.from(one.data_source.data.x)") == pytest.approx([40, 80])
+    labels = chromium.execute_script("return chartOf('budgets0').center.flatMap((one) => one.text ?? [])")
     words = find(chromium, "#budgets0 .key")[0].text
+    assert len(labels) == 1
+    assert labels[0].startswith("2.00 x fewer steps [")
+    assert labels[0] in words
     assert re.search(r"onecycle needs 2\.00 x fewer steps \[\S+, \S+\] to reach the 70\.00 % that baseline", words)
     assert words.split("\n")[-1] in find(chromium, ".verdict")[0].text
     assert chromium.execute_script("return chartOf('budgets0').x_scale.type") == "LogScale"

@@ -176,7 +176,7 @@ def _gap(chart: figure, line: Line, look: Stroke, budgets: Chart) -> None:
     chart.scatter(**ends, marker="dash", angle=np.pi / 2, size=12, color=look.colour, name="gap")
     above = sum(isinstance(each, Label) for each in chart.center)
     words: Any = {"text": verdict.fewer(line.fewer), "text_align": "right", "text_font_size": "12px"}
-    words |= {"text_color": look.colour, "y_offset": 5 + 16 * above}
+    words |= {"text_color": look.colour, "x_offset": -12, "y_offset": 5 + 16 * above, "background_fill_alpha": 0.8}
     chart.add_layout(Label(x=max(ends["x"]), y=budgets.target, **words))
 
 

@@ -77,7 +77,7 @@ def _ending() -> Iterator[None]:
 
 
 def _make(config: DictConfig, kind: str, resumed: str | None) -> Path:
-    """Make the directory of a run or a sweep, and tell Hydra. A name of our own that is taken gets a number.
+    """Make the directory of a run or a sweep. A name of our own that is taken gets a number, of which Hydra is told.
 
     Making it takes it: of two processes that begin in one second one gets the name, the other the number. One that
     the user named may be there; a sweep's must hold no run.
@@ -98,26 +98,22 @@ def _make(config: DictConfig, kind: str, resumed: str | None) -> Path:
     except OSError as error:
         said = f"cannot write {error.filename}: {error.strerror}, expected a folder of your own with room"
         raise checks.SettingError(f"{setting}: {said}") from error
-    with read_write(node):
-        node.dir = str(path)
+    if ours:
+        with read_write(config.hydra):
+            node.dir = str(path)
+            config.hydra.overrides.hydra.append(f"{setting}='{path}'")
     return path.absolute()
 
 
 def _tell_jobs(config: DictConfig) -> None:
-    """Tell the jobs, which compose their configurations anew, of the sweep's directory and what is alike in all."""
+    """Tell the jobs, which compose their configurations anew, what is alike in all of them."""
     hydra = config.hydra
     swept = {override.key_or_group for override in launchers.swept(hydra.overrides.task)}
     told = [run_names.setting_of(override) for override in hydra.overrides.task]
     alike = [*hydra.job.config.override_dirname.exclude_keys, *(name for name in told if name not in swept)]
     with read_write(hydra):
-        hydra.overrides.hydra += [
-            f"hydra.sweep.dir={_quoted(hydra.sweep.dir)}",
-            f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(_quoted, alike))}]",
-        ]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        names = ",".join(f"'{name}'" for name in alike)
+        hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{names}]")
 
 
 def _check_sweep(config: DictConfig) -> None:

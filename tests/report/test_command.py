@@ -99,6 +99,15 @@ def test_list_has_a_line_a_run(sweep, capsys):
     assert lines[-1].split() == [str(sweep / "8-x"), "diverged", "10.00", "40.0"]
 
 
+def test_a_narrow_terminal_has_fewer_columns_and_none_of_them_cut(sweep, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main([str(sweep), "--no-files"]) == 0
+    lines = capsys.readouterr().out.partition("What each group ends at")[2].splitlines()
+    tables = [line for line in lines if not line.startswith("·")]
+    assert "…" not in "".join(tables)
+    assert sum(line.startswith(("baseline", "group")) for line in tables) == 4
+
+
 @pytest.mark.parametrize("columns", [80, 40])
 def test_list_fits_a_terminal(sweep, capsys, monkeypatch, columns):
     monkeypatch.setenv("TTY_COMPATIBLE", "1")

@@ -15,20 +15,22 @@ from sconv.report.comparison import Comparison, Row
 from sconv.report.groups import differing, flat, monitored
 
 # The columns of three tables, whose titles say the rest of some names. On 80 columns the steps' speed-up must do.
-OUTCOME = ("group", "runs", "val acc %", "test acc %", "steps", "seconds", "images/s")
+OUTCOME = ("group", "runs", "val acc %", "test acc %", "steps", "training seconds", "images/s")
 SPEED = ("group", "reached", "steps to target", "epochs to target", "seconds to target", "speedup (steps)")
 BAR = 46  # columns of a forest plot, at most
-NARROW = 60  # columns of a terminal that has room for one number
+NARROW = 60  # columns of a terminal that has room for little
+FEWEST = (("group", "test acc %"), ("group", "steps to target", "speedup (steps)"))  # there
 
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print what came out, what each group ends at, how fast it gets there, and what one has to know to read it."""
     rows = comparison.rows
+    outcome, speed = FEWEST if console.width < NARROW else (OUTCOME, SPEED)
     _verdict(comparison, console)
-    console.print(_table("What each group ends at (mean ± std over seeds)", OUTCOME, rows))
+    console.print(_table("What each group ends at (mean ± std over seeds)", outcome, rows))
     if any(row.time_to_target for row in rows):
         split = monitored([row.group for row in rows])
-        console.print(_table(f"To the target {split} accuracy", SPEED, rows))
+        console.print(_table(f"To the target {split} accuracy", speed, rows))
     for note in comparison.notes:
         console.print(Text(f"· {note}"), soft_wrap=not console.is_terminal)
 
@@ -80,7 +82,11 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Group:
         width = min(longest, 24) if name == "group" else None
         justify: JustifyMethod = "left" if name == "group" else "right"
         table.add_column(
-            name.removesuffix(" to target"), justify=justify, no_wrap=not words, overflow="ellipsis", min_width=width
+            name.removesuffix(" to target").replace("training ", "training\n"),
+            justify=justify,
+            no_wrap=not words,
+            overflow="ellipsis",
+            min_width=width,
         )
     for row in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, row))

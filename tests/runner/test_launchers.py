@@ -142,6 +142,8 @@ def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):
     first = sconv(tmp_path, environment, *killing(tmp_path), *options)
     assert first.returncode == 1, first.stderr
     before = found(tmp_path)
+    # What all jobs are told alike is in no name.
+    assert {run.name for run in runs.find(tmp_path)} == {f"{number}-seed={number}" for number in before}
     assert (tmp_path / "killed").exists()
     assert before["1"]["status"] == "running"
     assert [line.split()[2] for line in first.stdout.splitlines() if line.startswith("1 seed=1 ")] == ["killed"]

@@ -49,7 +49,7 @@ def summary_of(directory):
 
 def test_directory(finished_run):
     names = {path.name for path in finished_run.iterdir()}
-    assert {"summary.json", "epochs.csv", "steps.csv", "train", "test", "model.keras"} <= names
+    assert {"summary.json", "epochs.csv", "steps.csv", "model.keras"} <= names
     assert not [name for name in names if name.startswith(".") and name != ".hydra"]
 
 

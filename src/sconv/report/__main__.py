@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sconv import checks, output, runs
-from sconv.report import groups, table
+from sconv.report import groups, reading, table
 from sconv.report.comparison import compare
 
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
             first, second = (_run(path) for path in options.compare)
             table.pair(first, second, console)
         elif options.list:
-            found, notes = groups.read(options.paths)
+            found, notes = reading.read(options.paths)
             table.listing(found, console)
             for note in notes:
                 print(note, file=sys.stderr)

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from sconv.runner.config import leftovers
+from sconv.runner.config import leftovers, run_names
 from sconv.runner.sweeps import launchers
 
 
@@ -35,7 +35,7 @@ class Job:
     @property
     def given(self) -> set[str]:
         """The names of the settings that the command line gives."""
-        return {override.lstrip("+~").partition("=")[0] for override in self.overrides}
+        return {run_names.setting_of(override) for override in self.overrides}
 
 
 def from_hydra(cfg: DictConfig) -> Job:

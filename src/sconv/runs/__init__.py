@@ -3,7 +3,7 @@
 summary.json   status, metrics, steps, seconds, seed, versions, device, the resolved schedule
 epochs.csv     one row an epoch
 steps.csv      one row an optimizer update
-train/ validation/ test/ and the directory itself: TensorBoard events
+events.out.tfevents.*          the same for TensorBoard
 model.keras    the trained model
 checkpoints/   where a run that did not finish goes on; of a finished one, its end
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
@@ -23,7 +23,7 @@ from sconv.runs.claiming import (
     is_unfinished_try,
     settled,
 )
-from sconv.runs.commands import command
+from sconv.runs.commands import CYCLE, command, curves
 from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
@@ -48,6 +48,7 @@ from sconv.runs.status import STATUSES, ExitCode
 from sconv.runs.writing import RunWriter, now
 
 __all__ = [
+    "CYCLE",
     "EPOCH_COLUMNS",
     "SCHEDULE_COLUMNS",
     "SPLITS",
@@ -68,6 +69,7 @@ __all__ = [
     "claim",
     "clear",
     "command",
+    "curves",
     "facts_of_others",
     "find",
     "git_commit",

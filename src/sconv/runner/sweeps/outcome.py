@@ -43,6 +43,7 @@ def outcome(directory: Path, console: Console) -> int:
     if "finished" in ended:
         command = shlex.join(["python", "-m", "sconv.report", str(where)])
         console.print(f"report {command}", markup=False, soft_wrap=True)
+        console.print(f"curves {runs.curves(directory)}\n{runs.CYCLE}", markup=False, soft_wrap=True)
     if ended - {"finished", "diverged"}:
         console.print(f"resume the same command with resume_sweep={where}", markup=False, soft_wrap=True)
     if ended <= {"finished"}:
@@ -68,7 +69,7 @@ def _table(jobs: Sequence[tuple[Path, dict[str, Any]]], overrides: list[list[str
     for (path, summary), own in zip(jobs, overrides, strict=True):
         accuracies = [runs.accuracy(summary, split) for split in shown]
         table.add_row(
-            Text(checks.printable(f"{path.name.partition('-')[0]} {','.join(own)}".strip())),
+            Text(checks.printable(f"{path.name.partition('-')[0]} {' '.join(own)}".strip())),
             "killed" if runs.killed(summary) else summary["status"],
             *("" if accuracy is None else f"{accuracy:.4f}" for accuracy in accuracies),
             str(summary.get("steps", "")),
@@ -85,7 +86,7 @@ def _means(jobs: list[dict[str, Any]], overrides: list[list[str]], shown: Sequen
     groups = collections.defaultdict[str, list[dict[str, Any]]](list)
     for summary, own in zip(jobs, overrides, strict=True):
         if summary["status"] == "finished":
-            groups[",".join(one for one in own if not one.startswith("seed="))].append(summary)
+            groups[" ".join(one for one in own if not one.startswith("seed="))].append(summary)
     table = _headed("mean ± std", "n", [*(SHORT[split] for split in shown), "seconds of training"])
     for name, of_it in groups.items() if any(len(group) > 1 for group in groups.values()) else ():
         accuracies = [[runs.accuracy(summary, split) for summary in of_it] for split in shown]

@@ -40,7 +40,8 @@ class Trainer:
     """Trains a task again and again; the compiled step is traced once."""
 
     def __init__(self, task: Task, optimizer: Callable[[], keras.Optimizer]):
-        tf.config.threading.set_intra_op_parallelism_threads(1)  # small steps gain nothing by more, and repeat to the bit
+        # Small steps gain nothing by more, and repeat to the bit.
+        tf.config.threading.set_intra_op_parallelism_threads(1)
         keras.utils.clear_session()
         self._task, self._data = task, task.data()
         self._model = task.model()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,19 +13,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.momentum import measure
 from sconv.lr_finder.result import RangeTestSettings, analyse
 from sconv.training.final_statistics import too_few
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
 
 pytestmark = pytest.mark.skipif(not RECORDS.is_dir(), reason="no checkout")
 
 
 def check(root):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-m", "experiments.check"]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
 def test_every_number_is_that_of_the_data():
@@ -81,11 +83,17 @@ def test_the_rule_of_update_bn_is_true_of_the_measured():
 
 
 def test_the_probe_reads_the_same_momenta_again(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT))
-    from experiments.momentum import measure
-
     monkeypatch.setattr(measure, "EPOCHS", 1)
     planned = measure.onecycle_fastai(measure.LR_MAX).sample(125)[1]
     assert measure.run(measure.Sets) == pytest.approx([0.95] * 125)
     read = measure.run(lambda steps: measure.sconv.OneCycleScheduler(measure.LR_MAX, steps))
     assert read == pytest.approx(planned, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_every_command_still_runs():
+    command = [sys.executable, "-W", "ignore", "-m", "experiments.smoke"]
+    ran = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
+    assert ran.returncode == 0, ran.stderr
+    measured = {path.parent.name for path in RECORDS.glob("*/measure.py")}
+    assert measured == set(re.findall(r"^-- experiments\.(\w+)\.measure", ran.stdout, re.MULTILINE)), ran.stdout

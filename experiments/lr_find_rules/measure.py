@@ -63,13 +63,14 @@ def main() -> None:
             wanted = [(rule, picks[rule]) for rule in RULES]
             wanted += [("grid", float(rate)) for rate in np.geomspace(low, high, GRID_POINTS)]
             rates = [f"{rate:.4g}" for _, rate in wanted]
-            todo = [rate for rate in dict.fromkeys(rates) if not _done(folder / rate)]
+            trainings = folder / "trainings"  # apart: a sweep wants a folder that holds no run
+            todo = [rate for rate in dict.fromkeys(rates) if not _done(trainings / rate)]
             if todo and not arguments.read:
-                into = [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${lr_max}"]
+                into = [f"hydra.sweep.dir={trainings}", "hydra.sweep.subdir=${lr_max}"]
                 _sconv("-m", *common, f"lr_max={','.join(todo)}", *into)
             for (source, _), rate in zip(wanted, rates, strict=True):
-                if _done(folder / rate):
-                    summary = runs.read_summary(folder / rate)
+                if _done(trainings / rate):
+                    summary = runs.read_summary(trainings / rate)
                     rows.append((pair, seed, source, float(rate), _accuracy(summary), summary["status"]))
                 else:
                     print(f"missing: {pair}, seed {seed}, {source} lr {rate}", file=sys.stderr)

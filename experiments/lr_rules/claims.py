@@ -9,7 +9,7 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 PAGE = "experiments/lr_rules/README.md"
-SETTINGS = ()
+SETTINGS: tuple[str, ...] = ()
 
 
 def claims() -> Iterator[tuple[str, str]]:

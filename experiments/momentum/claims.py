@@ -10,7 +10,7 @@ import pandas as pd
 
 HERE = Path(__file__).parent
 PAGE = "experiments/momentum/README.md"
-SETTINGS = ()
+SETTINGS: tuple[str, ...] = ()
 
 
 def claims() -> Iterator[tuple[str, str]]:

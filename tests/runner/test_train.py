@@ -259,7 +259,7 @@ def test_diverged_in_evaluation_still_writes_json(train, tmp_path):
 
 FOCAL = "loss._target_=keras.losses.CategoricalFocalCrossentropy"
 TOLD = {
-    "a wide terminal": (["lr_max=0.2"], 80, "curves "),
+    "a wide terminal": (["lr_max=0.2"], 80, "http://localhost:6006/"),
     "a narrow one, lr too high": (
         ["lr_max=1000"],
         40,

@@ -82,8 +82,9 @@ def _make(setting: str, directory: Path) -> None:
 
 def _checked_directory(config: DictConfig) -> Path:
     """Where the sweep puts its jobs. Raises SettingError for one that cannot be carried out, or not there."""
-    launchers.check_swept(config.hydra.launcher._target_, config.hydra.overrides.task)
-    for name, _, value in (override.lstrip("+").partition("=") for override in config.hydra.overrides.task):
+    hydra = config.hydra
+    launchers.check_swept(hydra.launcher._target_, hydra.overrides.task, hydra.sweeper._target_)
+    for name, _, value in (override.lstrip("+").partition("=") for override in hydra.overrides.task):
         if name == "resume":
             raise checks.SettingError(f"resume: got {value!r} with -m, expected resume_sweep= and the sweep's command")
     resumed, directory = config.resume_sweep, Path(config.hydra.sweep.dir).absolute()

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from sconv import checks, runs
 from sconv.runner import cli
 from sconv.runner.config.schema import CONF
-from sconv.runner.sweeps import search, search_space, trial
+from sconv.runner.sweeps import search, search_space, trial, trials
 
 optuna = pytest.importorskip("optuna", reason="needs sconv[search]")
 PATIENCE = 600
@@ -108,10 +108,10 @@ def searched(folder, launcher=None, overrides=SPACE, sampler="tpe", n_trials=14,
     folder.mkdir(exist_ok=True)
     settings = OmegaConf.load(CONF / "hydra" / "sweeper" / "sampler" / f"{sampler}.yaml")
     space, shared = parsed(*overrides)
-    made, _ = search._sampler(OmegaConf.merge({"seed": 5}, {"sampler": settings}).sampler, space)
-    asked = search.Search(folder, space, shared, list(objectives), made, n_trials, n_jobs)
-    study = search._opened(asked)
-    search.run(study, asked, launcher or Launcher(folder))
+    made, _ = search.sampler_of(OmegaConf.merge({"seed": 5}, {"sampler": settings}).sampler, space)
+    asked = trials.Search(folder, space, shared, list(objectives), made, n_trials, n_jobs)
+    study = trials.opened(asked)
+    trials.run(study, asked, launcher or Launcher(folder))
     return study
 
 
@@ -177,17 +177,17 @@ def test_a_grid_tries_every_combination_once(tmp_path):
 
 def test_the_range_test_names_the_first_trials(tmp_path, capsys):
     space, shared = parsed("lr_max=tag(log, interval(0.01, 0.5))", SPACE[1], "epochs=3")
-    asked = search.Search(
+    asked = trials.Search(
         tmp_path, space, shared, ["accuracy"], lambda seed: optuna.samplers.TPESampler(seed=seed), 3, 1
     )
-    study, launcher = search._opened(asked), Launcher(tmp_path)
-    search.seed(study, asked, launcher)
-    search.run(study, asked, launcher)
+    study, launcher = trials.opened(asked), Launcher(tmp_path)
+    trials.seed(study, asked, launcher)
+    trials.run(study, asked, launcher)
     first = ["optimizer.momentum=0.7", "epochs=3", "task=lr_find", f"hydra.sweep.subdir={trial.RANGE_TEST}"]
     assert launcher.launched[0] == first
     assert [each.params["lr_max"] for each in study.trials[:2]] == [0.4, 0.2]  # 0.8 is not within the interval
     assert "suggests lr_max=0.4; tried first: 0.4, 0.2" in capsys.readouterr().out
-    search.seed(study, asked, launcher)  # not of one that goes on
+    trials.seed(study, asked, launcher)  # not of one that goes on
     assert len(launcher.launched) == 4
 
 
@@ -263,7 +263,7 @@ TINY += ["model=mlp", "model.hidden=[16]", "epochs=4", "batch_size=8"]
 SEARCH = ["-m", "hydra/sweeper=search", *TINY]
 
 
-def trials(folder):
+def told(folder):
     return [(each.state.name, each.params["lr_max"], each.values) for each in runs.open_study(folder).trials]
 
 
@@ -280,7 +280,7 @@ def test_it_ends_in_a_table_and_a_report_with_pictures(command, tmp_path):
     table = [line.split() for line in ran.stdout[ran.stdout.index("job ") :].splitlines()]
     assert [row[2] for row in table if row and row[0].isdigit()] == statuses
     assert [row[0] for row in table if row and row[0] == "range_test"]
-    tried = trials(tmp_path / "sweep")
+    tried = told(tmp_path / "sweep")
     assert [rate for _, rate, _ in tried[:1]] == pytest.approx([found["range_test"]["lr_max"]])
     for number, (state, _, values) in enumerate(tried):
         if statuses[number] == "finished":
@@ -289,8 +289,8 @@ def test_it_ends_in_a_table_and_a_report_with_pictures(command, tmp_path):
             assert state == "PRUNED"
             assert 2 <= found[str(number)]["final"]["epoch"] < 4
     report = [sys.executable, "-m", "sconv.report", "sweep"]
-    told = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
-    assert told.returncode == 0, told.stderr
+    made = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert made.returncode == 0, made.stderr
     out = tmp_path / "sweep" / "report"
     assert "](search-history.png)" in (out / "report.md").read_text()
     assert (out / "search-history.png").stat().st_size > 10_000
@@ -310,10 +310,10 @@ def test_a_search_in_workers_that_is_killed_goes_on(environment, tmp_path):
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    before = trials(tmp_path / "sweep")
+    before = told(tmp_path / "sweep")
     assert "RUNNING" in [state for state, *_ in before]
     assert subprocess.run([*command, "resume_sweep=sweep"], timeout=PATIENCE, **settings).returncode == 0
-    after = trials(tmp_path / "sweep")
+    after = told(tmp_path / "sweep")
     assert [state for state, *_ in after] == ["COMPLETE"] * 4
     assert [rate for _, rate, _ in after[: len(before)]] == [rate for _, rate, _ in before]
     assert len(runs.find(tmp_path / "sweep")) == 4

@@ -53,13 +53,16 @@ def _charts(study: Any) -> Iterator[tuple[str, str, Callable[[], Any]]]:
 
     objectives = study.user_attrs["search"]["objectives"]
     if len(objectives) > 1:
-        named = {"target_names": list(objectives)}
-        yield "front", "no trial is better in both than these", lambda: charts.plot_pareto_front(study, **named)
+        yield (
+            "front",
+            "no trial is better in both than these",
+            lambda: charts.plot_pareto_front(study, target_names=list(objectives)),
+        )
         return
-    target = {"target_name": objectives[0]}
-    yield "history", "the trials one after another", lambda: charts.plot_optimization_history(study, **target)
-    yield "slices", "the trials by each parameter", lambda: charts.plot_slice(study, **target)
-    yield "importance", "which parameter matters", lambda: charts.plot_param_importances(study, **target)
+    name = str(objectives[0])
+    yield "history", "the trials one after another", lambda: charts.plot_optimization_history(study, target_name=name)
+    yield "slices", "the trials by each parameter", lambda: charts.plot_slice(study, target_name=name)
+    yield "importance", "which parameter matters", lambda: charts.plot_param_importances(study, target_name=name)
 
 
 def _png(axes: Any) -> bytes:

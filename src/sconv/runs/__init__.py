@@ -46,7 +46,7 @@ from sconv.runs.reading import (
 from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
 from sconv.runs.settings import Settings, read_settings, write_settings
 from sconv.runs.status import STATUSES, ExitCode
-from sconv.runs.study import STUDY, mend_study, open_study, trial
+from sconv.runs.study import STUDY, mend_study, open_study, running_trial
 from sconv.runs.writing import RunWriter, now
 
 __all__ = [
@@ -92,10 +92,10 @@ __all__ = [
     "read_summary",
     "read_yaml",
     "result",
+    "running_trial",
     "settings_of",
     "settled",
     "splits",
-    "trial",
     "versions",
     "write_schedule",
     "write_settings",

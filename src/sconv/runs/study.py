@@ -37,7 +37,7 @@ def open_study(directory: Path, directions: Any = None, pruner: Any = None) -> A
     return optuna.create_study(study_name=_NAME, storage=storage, directions=directions, load_if_exists=True)
 
 
-def trial(study: Any, number: int) -> Any:
+def running_trial(study: Any, number: int) -> Any:
     """A trial that is running, to be told of, in whichever process asked for it."""
     import optuna
 

@@ -1,15 +1,12 @@
-"""A search: Optuna says what to try, Hydra's launcher tries it, and the run directories tell what came of it."""
+"""hydra/sweeper=search: from Hydra's configuration to the trials of a search, and what is said of them at the end."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import itertools
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks, runs
 from sconv.runner.config import targets
-from sconv.runner.sweeps import resume, search_space
-from sconv.runner.sweeps.trial import RANGE_TEST
+from sconv.runner.sweeps import resume, search_space, trials
+from sconv.runner.sweeps.trials import OBJECTIVES, Jobs, Search
 
-# Optuna is imported inside functions: without it there is a line to be said.
-
-# What a run is judged by, and which end of it is the better one.
-OBJECTIVES = {"accuracy": "maximize", "seconds": "minimize"}
-# Of what the range test suggests.
-_FACTORS = (1, 0.5, 2)
 _TRAINING = "sconv.runner.tasks.train.train"
 _NEEDED = {"optuna.samplers.GPSampler": "torch", "optuna.samplers.CmaEsSampler": "cmaes"}
 _OF_ONE_OBJECTIVE = ("optuna.samplers.CmaEsSampler",)
-
-Jobs = Sequence[Sequence[str]]
-Launch = Callable[[Jobs, int], Sequence[Path]]
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is asked for; `sampler(number)` samples the trials from that number on, whatever process asked before."""
-
-    directory: Path
-    space: search_space.Space
-    shared: list[str]
-    objectives: list[str]
-    sampler: Callable[[int], Any]
-    n_trials: int
-    n_jobs: int
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What must be the same where it is taken up again, as plain values."""
-        from optuna.distributions import distribution_to_json
-
-        space = {name: distribution_to_json(each) for name, each in self.space.items()}
-        shared = [each for each in self.shared if not each.startswith("resume_sweep=")]
-        return {"objectives": self.objectives, "space": space, "shared": shared}
 
 
 def carry_out(
@@ -70,12 +36,12 @@ def carry_out(
     settings = config.hydra.sweeper
     _check(config, settings)
     space, shared = search_space.parse(arguments, settings.params or {}, loader)
-    sampler, most = _sampler(settings.sampler, space)
+    sampler, most = sampler_of(settings.sampler, space)
     check_legal([[*search_space.overrides(values), *shared] for values in _samples(space)])
     directory, n_trials = Path(config.hydra.sweep.dir), int(min(settings.n_trials, most))
     search = Search(directory, space, shared, list(settings.objectives), sampler, n_trials, settings.n_jobs)
     with runs.held("hydra.sweep.dir", directory):
-        study = _opened(search)
+        study = trials.opened(search)
         config.hydra.sweeper.n_trials = n_trials
         OmegaConf.save(config, directory / "multirun.yaml")
 
@@ -83,46 +49,9 @@ def carry_out(
             return [_directory(each) for each in launch(jobs, first)]
 
         if settings.range_test and most == math.inf:  # a grid is tried as it is
-            seed(study, search, launched)
-        run(study, search, launched)
+            trials.seed(study, search, launched)
+        trials.run(study, search, launched)
     tell(study, search)
-
-
-def seed(study: Any, search: Search, launch: Launch) -> None:
-    """Have the first trials of a new study try what a range test suggests as lr_max, half of it and twice."""
-    from optuna.distributions import FloatDistribution
-
-    within = search.space.get("lr_max")
-    if not isinstance(within, FloatDistribution) or within.step or study.trials:
-        return
-    directory = search.directory / RANGE_TEST
-    if not (directory / "lr_find.json").is_file():
-        others = {name: search_space.middle(each) for name, each in search.space.items() if name != "lr_max"}
-        shared = [each for each in search.shared if not each.startswith("task=")]
-        test = [*search_space.overrides(others), *shared, "task=lr_find", f"hydra.sweep.subdir={RANGE_TEST}"]
-        launch([test], 0)
-    pick = (runs.read_facts(directory, "lr_find.json") or {}).get("suggestion")
-    tried = [pick * factor for factor in _FACTORS if within.low <= pick * factor <= within.high] if pick else []
-    for rate in tried:
-        study.enqueue_trial({"lr_max": rate})
-    first = ", ".join(f"{rate:.3g}" for rate in tried) or "none"
-    found = f"suggests lr_max={pick:.3g}" if pick else "suggests no lr_max"
-    print(f"range test {found}; tried first: {first}", flush=True)
-
-
-def run(study: Any, search: Search, launch: Launch) -> None:
-    """Carry out what a killed search left running, then new trials until there are as many as are asked for."""
-    cautioned = False
-    for numbers in itertools.chain(_left(study, search), _new(study, search)):
-        trials = study.get_trials(deepcopy=False)
-        values = [{name: trials[number].params[name] for name in search.space} for number in numbers]
-        jobs = [[*search_space.overrides(each), *search.shared] for each in values]
-        for number, directory in zip(numbers, launch(jobs, numbers[0]), strict=True):
-            summary = _summary(directory)
-            _record(study, search, number, summary)
-            if summary.get("monitored") == "test" and not cautioned:
-                print("the search goes by the test split; dataset.validation=0.1 holds out another", flush=True)
-                cautioned = True
 
 
 def tell(study: Any, search: Search) -> None:
@@ -162,7 +91,7 @@ def _check(config: DictConfig, settings: DictConfig) -> None:
         targets.instantiate("hydra.sweeper.pruner", settings.pruner)
 
 
-def _sampler(settings: DictConfig, space: search_space.Space) -> tuple[Callable[[int], Any], float]:
+def sampler_of(settings: DictConfig, space: search_space.Space) -> tuple[Callable[[int], Any], float]:
     """What makes a sampler for the trials from a number on, and how many trials it has at most."""
     given: dict[str, Any] = {}
     if "search_space" in settings:
@@ -189,86 +118,6 @@ def _samples(space: search_space.Space) -> Iterator[dict[str, Any]]:
             yield {**middle, name: value}
 
 
-def _opened(search: Search) -> Any:
-    """The study in the search's directory, made where there is none. Raises SettingError where it is of another."""
-    runs.mend_study(search.directory)
-    study = runs.open_study(search.directory, [OBJECTIVES[objective] for objective in search.objectives])
-    asked = search.description
-    if study.user_attrs.get("search", asked) != asked:
-        raise checks.SettingError(
-            f"resume_sweep: got {checks.shown(os.path.relpath(search.directory))}, the search of another command, "
-            "expected the same parameters and objectives"
-        )
-    study.set_user_attr("search", asked)
-    return study
-
-
-def _left(study: Any, search: Search) -> Iterator[list[int]]:
-    """The trials that a killed search left running, those at once that the launcher can number; told, if they ended."""
-    from optuna.trial import TrialState
-
-    running = []
-    for trial in study.get_trials(states=[TrialState.RUNNING]):
-        summary = _summary(next(search.directory.glob(f"{trial.number}-*"), search.directory))
-        if set(trial.params) != set(search.space):
-            study.tell(trial.number, state=TrialState.FAIL)
-        elif summary["status"] in ("finished", "diverged", "pruned"):
-            _record(study, search, trial.number, summary)
-        else:
-            running.append(trial.number)
-    for _, run in itertools.groupby(enumerate(running), lambda each: each[1] - each[0]):
-        numbers = [number for _, number in run]
-        yield from (numbers[first : first + search.n_jobs] for first in range(0, len(numbers), search.n_jobs))
-
-
-def _new(study: Any, search: Search) -> Iterator[list[int]]:
-    """Trials to come, as many as are missing: what failed before is made up for, what fails now is not."""
-    from optuna.trial import TrialState
-
-    ended = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED])
-    missing = search.n_trials - len(ended)
-    while missing > 0:
-        waiting = study.get_trials(deepcopy=False, states=[TrialState.WAITING])
-        study.sampler = search.sampler(len(study.trials) - len(waiting))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Optuna calls experimental
-            asked = [study.ask(search.space).number for _ in range(min(search.n_jobs, missing))]
-        missing -= len(asked)
-        yield asked
-
-
-def _record(study: Any, search: Search, number: int, summary: Mapping[str, Any]) -> None:
-    """Tell the study what became of a trial; one that was interrupted goes on when the search is taken up again."""
-    from optuna.trial import TrialState
-
-    status = summary["status"]
-    if status in ("running", "interrupted"):
-        return
-    trial = runs.trial(study, number)
-    trial.set_user_attr("status", status)
-    trial.set_user_attr("monitored", summary.get("monitored"))
-    if status == "pruned":
-        study.tell(number, state=TrialState.PRUNED)
-    elif status in ("finished", "diverged"):
-        # A grid that is exhausted would stop a study that runs by itself, and this one does not.
-        with contextlib.suppress(RuntimeError):
-            study.tell(number, _values(study, search, summary))
-    else:
-        study.tell(number, state=TrialState.FAIL)
-
-
-def _values(study: Any, search: Search, summary: Mapping[str, Any]) -> list[float]:
-    """What a run reached; one that diverged the worst there is, for of a failure some samplers would learn nothing."""
-    seconds = summary["seconds"]["training"]
-    if summary["status"] == "finished":
-        reached = {"accuracy": runs.accuracy(summary, summary["monitored"]), "seconds": seconds}
-        return [float(reached[objective]) for objective in search.objectives]
-    place = search.objectives.index("seconds") if "seconds" in search.objectives else None
-    known = [trial.values[place] for trial in study.trials if trial.values] if place is not None else []
-    worst = {"accuracy": 0.0, "seconds": max([seconds, *known])}
-    return [worst[objective] for objective in search.objectives]
-
-
 def _directory(returned: Any) -> Path:
     """Where the run of a job is: an earlier one, where that was the same and has finished."""
     _ = returned.return_value  # raises what Hydra was told
@@ -276,10 +125,3 @@ def _directory(returned: Any) -> Path:
     if (directory / "summary.json").is_file():
         return directory
     return resume.finished_before(returned.cfg) or directory
-
-
-def _summary(directory: Path) -> dict[str, Any]:
-    try:
-        return runs.read_summary(directory)
-    except runs.BrokenRun:
-        return {"status": "failed"}

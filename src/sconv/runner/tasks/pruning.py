@@ -37,7 +37,7 @@ class PruneHopeless(keras.callbacks.Callback):
             log.warning("the study cannot be read here, and nothing is pruned: %s", error)
             return
         self._told = study.trials[self._place.number].intermediate_values
-        self._trial = runs.trial(study, self._place.number)
+        self._trial = runs.running_trial(study, self._place.number)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         done, accuracy = epoch + 1, (logs or {})["val_accuracy"]

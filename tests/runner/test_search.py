@@ -270,9 +270,9 @@ def told(folder):
 @pytest.mark.slow
 def test_it_ends_in_a_table_and_a_report_with_pictures(command, tmp_path):
     """Among the trials one diverges and one is hopeless; the report is that of any sweep, and the study's pictures."""
-    several = ["lr_max=tag(log, interval(0.0001, 2))", "hydra.sweeper.n_trials=6", "hydra.sweep.dir=sweep"]
+    several = ["lr_max=tag(log, interval(0.0001, 2))", "lr_find.suggestion=slide", "hydra.sweeper.n_trials=6"]
     pruning = ["hydra.sweeper.pruner.n_startup_trials=2", "hydra.sweeper.pruner.percentile=1"]
-    ran = command(*SEARCH, *several, *pruning)
+    ran = command(*SEARCH, *several, *pruning, "hydra.sweep.dir=sweep")
     assert ran.returncode in (0, 3), ran.stderr
     found = {run.name.split("-")[0]: runs.read_summary(run) for run in runs.find(tmp_path / "sweep")}
     statuses = [found[str(number)]["status"] for number in range(6)]
@@ -294,7 +294,9 @@ def test_it_ends_in_a_table_and_a_report_with_pictures(command, tmp_path):
     out = tmp_path / "sweep" / "report"
     assert "](search-history.png)" in (out / "report.md").read_text()
     assert (out / "search-history.png").stat().st_size > 10_000
-    assert (out / "report.html").read_text().count("data:image/png;base64,") == len(list(out.glob("search-*.png"))) >= 2
+    drawn = sorted(path.name for path in out.glob("search-*.png"))
+    assert drawn == ["search-history.png", "search-importance.png", "search-slices.png"]
+    assert (out / "report.html").read_text().count('<img src="data:image/png;base64,') == len(drawn)
 
 
 @pytest.mark.slow

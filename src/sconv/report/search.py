@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
+import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sconv import runs
-from sconv.plots.figures import png
 
 Pictures = dict[str, tuple[str, bytes]]  # title and PNG of each file
 LARGEST = 2**26  # bytes of a journal that is read
-
-log = logging.getLogger(__name__)
 
 
 def pictures(paths: Sequence[Path]) -> tuple[Pictures, list[str]]:
@@ -43,7 +40,7 @@ def _drawn(study: Any) -> Pictures:
     with _quietly():
         for name, title, draw in _charts(study):
             # Of a single trial, or one value that all have, there are not all pictures.
-            with contextlib.suppress(ValueError, RuntimeError, ZeroDivisionError):
+            with contextlib.suppress(ValueError, RuntimeError):
                 found[name] = (title, _png(draw()))
     return found
 
@@ -69,9 +66,10 @@ def _png(axes: Any) -> bytes:
     from matplotlib import pyplot
 
     figure = getattr(axes, "flat", [axes])[0].figure
-    figure.set_layout_engine("constrained")
+    image = io.BytesIO()
     try:
-        return png(figure)
+        figure.savefig(image, format="png", bbox_inches="tight", metadata={"Software": None})
+        return image.getvalue()
     finally:
         pyplot.close(figure)
 

@@ -15,6 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from sconv import checks, runs
+from sconv.report import search as report_search
 from sconv.runner import cli
 from sconv.runner.config.schema import CONF
 from sconv.runner.sweeps import search, search_space, trial, trials
@@ -239,6 +240,26 @@ def test_what_it_needs(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(search.importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name))
     said = refused(monkeypatch, capsys, "-m", "hydra/sweeper=search", SPACE[0])
     assert said == "sconv: hydra/sweeper: got 'search', which comes with pip install 'sconv[search]'\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "prunes"),
+    [({}, True), ({"pruner": None}, False), ({"objectives": ["seconds"]}, False), ({"_target_": "other"}, False)],
+    ids=str,
+)
+def test_which_jobs_are_trials_that_may_be_pruned(tmp_path, setting, prunes):
+    sweeper = OmegaConf.load(CONF / "hydra" / "sweeper" / "search.yaml")
+    hydra = OmegaConf.create({"sweeper": {**sweeper, **setting}, "sweep": {"dir": str(tmp_path)}, "job": {"num": 7}})
+    found = trial.of_job(hydra)
+    assert (found is not None and (found.directory, found.number) == (tmp_path, 7)) is prunes
+
+
+def test_a_strangers_journal_spoils_no_report(tmp_path):
+    (tmp_path / runs.STUDY).write_text('{"op_code":0}\n\x1b[31m\n')
+    pictures, (note,) = report_search.pictures([tmp_path])
+    assert pictures == {}
+    assert note.startswith(f"{tmp_path / runs.STUDY} cannot be drawn: ")
+    assert note.isprintable()
 
 
 def test_hydra_finds_it_without_loading_optuna(environment):

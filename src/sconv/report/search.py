@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sconv import runs
+from sconv import checks, runs
 
 Pictures = dict[str, tuple[str, bytes]]  # title and PNG of each file
 LARGEST = 2**26  # bytes of a journal that is read
@@ -31,7 +31,7 @@ def pictures(paths: Sequence[Path]) -> tuple[Pictures, list[str]]:
             for name, (title, content) in _drawn(runs.open_study(path)).items():
                 found[f"search-{name}{suffix}.png"] = (title, content)
         except Exception as error:  # a journal that somebody else may have written
-            notes.append(f"{path / runs.STUDY} cannot be drawn: {error}")
+            notes.append(checks.printable(f"{path / runs.STUDY} cannot be drawn: {checks.shown(str(error))}"))
     return found, notes
 
 

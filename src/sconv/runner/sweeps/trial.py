@@ -28,7 +28,7 @@ class Trial:
 def of_job(hydra: Any) -> Trial | None:
     """The trial that the job under this configuration of Hydra's is; None where nobody would prune it."""
     settings = hydra.sweeper
-    if settings._target_ != SWEEPER or settings.pruner is None or len(settings.objectives) > 1:
+    if settings._target_ != SWEEPER or settings.pruner is None or settings.objectives != ["accuracy"]:
         return None
     pruner: Any = OmegaConf.to_container(settings.pruner)
     return Trial(Path(hydra.sweep.dir), hydra.job.num, pruner, settings.prune_after)

@@ -20,13 +20,14 @@ from sconv.report.budgets import Chart
 from sconv.report.comparison import Comparison, Row
 from sconv.report.context import context, line
 from sconv.report.groups import settings
+from sconv.report.search import Pictures
 from sconv.report.strokes import Stroke, strokes
 
 SCRIPTS = ("page.js", "page_charts.js")
 
 
-def write(comparison: Comparison, out: Path) -> Path:
-    """Write report.html into `out`; returns its path."""
+def write(comparison: Comparison, out: Path, searched: Pictures | None = None) -> Path:
+    """Write report.html into `out`, with the pictures of a search in it; returns its path."""
     rows = comparison.rows
     groups = [row.group for row in rows]
     cells, labels, made_of = wording.cells(rows), curves.labels(groups), context(groups)
@@ -55,6 +56,7 @@ def write(comparison: Comparison, out: Path) -> Path:
         headings=[(heading, heading not in wording.FEW) for heading in cells],
         rows=list(zip(*cells.values(), strict=True)),
         settings=settings(groups),
+        searched=[(title, base64.b64encode(content).decode()) for title, content in (searched or {}).values()],
         notes=comparison.notes,
     )
     path = out / "report.html"

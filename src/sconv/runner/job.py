@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sconv.runner.config import leftovers, run_names
 from sconv.runner.sweeps import launchers
+from sconv.runner.sweeps.trial import Trial, of_job
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Job:
 
     `choices` are the options by group, or a function's name where no option was chosen; `overrides` the arguments of
     the command line that are this job's; `has_workers`, whether its sweep's jobs run in processes of their own;
-    `resumed`, whether it goes on where an earlier try was.
+    `resumed`, whether it goes on where an earlier try was; `trial`, which trial of a search it is.
     """
 
     cfg: DictConfig
@@ -31,6 +32,7 @@ class Job:
     in_sweep: bool = False
     has_workers: bool = False
     resumed: bool = False
+    trial: Trial | None = None
 
     @property
     def given(self) -> set[str]:
@@ -56,4 +58,5 @@ def from_hydra(cfg: DictConfig) -> Job:
         tuple(overrides),
         in_sweep,
         in_sweep and launchers.has_workers(hydra.launcher._target_),
+        trial=of_job(hydra) if in_sweep else None,
     )

@@ -8,6 +8,7 @@ model.keras    the trained model
 checkpoints/   where a run that did not finish goes on; of a finished one, its end
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
 settings.json  the configuration as plain values, the options, the command line, and where it was given
+study.journal  beside the runs of a search: what was tried, and what came of it
 .hydra/        the configuration as Hydra writes it; with it a run claims its directory
 """
 
@@ -45,6 +46,7 @@ from sconv.runs.reading import (
 from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
 from sconv.runs.settings import Settings, read_settings, write_settings
 from sconv.runs.status import STATUSES, ExitCode
+from sconv.runs.study import STUDY, mend_study, open_study, running_trial
 from sconv.runs.writing import RunWriter, now
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "SPLITS",
     "STATUSES",
     "STEP_COLUMNS",
+    "STUDY",
     "BrokenRun",
     "DirectoryTakenError",
     "ExitCode",
@@ -76,9 +79,11 @@ __all__ = [
     "held",
     "is_unfinished_try",
     "killed",
+    "mend_study",
     "monitored",
     "note_error",
     "now",
+    "open_study",
     "overrides",
     "read",
     "read_epochs",
@@ -89,6 +94,7 @@ __all__ = [
     "read_summary",
     "read_yaml",
     "result",
+    "running_trial",
     "settings_of",
     "settled",
     "splits",

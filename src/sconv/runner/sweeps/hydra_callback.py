@@ -118,8 +118,9 @@ def _tell_jobs(config: DictConfig) -> None:
 
 def _check_sweep(config: DictConfig) -> None:
     """Raise SettingError where a sweep cannot be carried out, or not in the directory that it is to go on in."""
-    launchers.check_swept(config.hydra.launcher._target_, config.hydra.overrides.task)
-    for name, _, value in (override.lstrip("+").partition("=") for override in config.hydra.overrides.task):
+    hydra = config.hydra
+    launchers.check_swept(hydra.launcher._target_, hydra.overrides.task, hydra.sweeper._target_)
+    for name, _, value in (override.lstrip("+").partition("=") for override in hydra.overrides.task):
         if name == "resume":
             raise checks.SettingError(f"resume: got {value!r} with -m, expected resume_sweep= and the sweep's command")
     if (resumed := config.resume_sweep) is None:

@@ -17,6 +17,7 @@ from sconv import checks, runs
 
 # What accuracies on a split are called in a table.
 SHORT = {"validation": "val acc", "test": "test acc"}
+_OVER = {"finished", "diverged", "pruned"}  # statuses of runs of which nothing more is to come
 _NARROW = 60  # columns of a terminal that has no room for steps and seconds
 
 
@@ -44,11 +45,11 @@ def outcome(directory: Path, console: Console) -> int:
         command = shlex.join(["python", "-m", "sconv.report", str(where)])
         console.print(f"report {command}", markup=False, soft_wrap=True)
         console.print(f"curves {runs.curves(directory)}\n{runs.CYCLE}", markup=False, soft_wrap=True)
-    if ended - {"finished", "diverged"}:
+    if ended - _OVER:
         console.print(f"resume the same command with resume_sweep={where}", markup=False, soft_wrap=True)
-    if ended <= {"finished"}:
+    if ended <= _OVER - {"diverged"}:
         return runs.ExitCode.FINISHED
-    return runs.ExitCode.DIVERGED if ended <= {"finished", "diverged"} else runs.ExitCode.FAILED
+    return runs.ExitCode.DIVERGED if ended <= _OVER else runs.ExitCode.FAILED
 
 
 def summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:

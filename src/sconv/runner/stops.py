@@ -45,6 +45,11 @@ class Request:
             os.kill(os.getpid(), number)
         self._number, self._since, self._then = number, time.monotonic(), then
 
+    def hear(self) -> None:
+        """Take down that another worker has got one."""
+        if self._number is None:
+            self.receive(signal.SIGTERM)
+
     def is_due(self, patience: float = 0.0) -> bool:
         """Whether one came, so many seconds ago."""
         return self._number is not None and time.monotonic() - self._since >= patience

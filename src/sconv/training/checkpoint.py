@@ -15,7 +15,7 @@ import keras
 
 from sconv import checks
 from sconv.datasets.pipeline.batches import TrainingStream
-from sconv.training import checkpoint_file, fit_state, keras_internals, snapshot
+from sconv.training import checkpoint_file, fit_state, keras_internals, replicas, snapshot
 from sconv.training.checkpoint_file import Position
 from sconv.training.intervals import intervals
 
@@ -156,11 +156,15 @@ class Checkpoint(keras.callbacks.Callback):
         checkpoint_file.save(self.directory / self._position.file_name, state)
         checkpoint_file.prune(self.directory, self._position, self.keep, self._best["file"])
         self._since, self._saved_at = 0, time.monotonic()
+        replicas.agreed(self.model, replicas.CHECKPOINT, False)
         self.seconds += time.perf_counter() - began
 
     def _due(self, epochs: int | None = None) -> bool:
         seconds = time.monotonic() - self._saved_at
-        return any(interval.is_over(epochs, self._since, seconds) for interval in self.every)
+        by_clock = any(interval.is_over(None, 0, seconds) for interval in self.every)
+        # Asked in any case: all workers write at once, or wait for each other for good.
+        is_time = replicas.agreed(self.model, replicas.CHECKPOINT, by_clock)
+        return is_time or any(interval.is_over(epochs, self._since, 0.0) for interval in self.every)
 
     def _prepare(self, path: Path, state: dict[str, Any]) -> None:
         """Have the fit begin where the checkpoint was written, or refuse."""

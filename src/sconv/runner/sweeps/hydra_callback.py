@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,12 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.console import Console
 
 from sconv import checks, runs
 from sconv.runner import errors
+from sconv.runner.devices import cluster
 from sconv.runner.sweeps import launchers
 
 _OUTCOME = "sconv.runner.sweeps.outcome.outcome"
@@ -39,6 +42,10 @@ class SweepCallback(Callback):
             if resumed and directory.resolve() != Path(resumed).resolve():
                 got = checks.shown(str(directory))
                 raise checks.SettingError(f"hydra.run.dir: got {got} beside resume, expected resume=... alone")
+            if cluster.is_follower(config.device):
+                directory = _of_a_follower(resumed)
+                with read_write(config):
+                    config.hydra.run.dir = str(directory)
             _make("hydra.run.dir", directory)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -72,6 +79,18 @@ def _ending() -> Iterator[None]:
         raise errors.Stop(error) from None
 
 
+def _of_a_follower(resumed: str | None) -> Path:
+    """A directory of a worker's own until it ends, for what the chief leaves too; with what is gone on from in it."""
+    directory = Path(tempfile.mkdtemp(prefix="sconv-worker-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    if resumed and not Path(resumed, ".hydra").is_dir():
+        raise checks.SettingError(f"resume: got {resumed!r}, expected the directory of a run, on every machine")
+    if resumed:
+        with contextlib.suppress(shutil.Error):  # of what the chief takes away meanwhile, which nobody needs
+            shutil.copytree(resumed, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.keras", ".*.tmp"))
+    return directory
+
+
 def _make(setting: str, directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -83,6 +102,8 @@ def _make(setting: str, directory: Path) -> None:
 def _checked_directory(config: DictConfig) -> Path:
     """Where the sweep puts its jobs. Raises SettingError for one that cannot be carried out, or not there."""
     launchers.check_swept(config.hydra.launcher._target_, config.hydra.overrides.task)
+    if cluster.is_spread(config.device):
+        raise checks.SettingError("device: got multi_worker with -m, expected one run: a sweep has hydra/launcher=ray")
     for name, _, value in (override.lstrip("+").partition("=") for override in config.hydra.overrides.task):
         if name == "resume":
             raise checks.SettingError(f"resume: got {value!r} with -m, expected resume_sweep= and the sweep's command")

@@ -83,8 +83,6 @@ def _of_a_follower(resumed: str | None) -> Path:
     """A directory of a worker's own until it ends, for what the chief leaves too; with what is gone on from in it."""
     directory = Path(tempfile.mkdtemp(prefix="sconv-worker-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    if resumed and not Path(resumed, ".hydra").is_dir():
-        raise checks.SettingError(f"resume: got {resumed!r}, expected the directory of a run, on every machine")
     if resumed:
         with contextlib.suppress(shutil.Error):  # of what the chief takes away meanwhile, which nobody needs
             shutil.copytree(resumed, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.keras", ".*.tmp"))

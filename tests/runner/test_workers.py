@@ -186,14 +186,17 @@ def test_a_chief_that_never_comes_and_a_port_that_is_taken():
 
 # --- What they train -----------------------------------------------------------------------------------------------
 
-# A model that ends its worker with a signal at a step, where the environment says so.
+# A model that ends its worker with a signal at a step, where the environment says so. Without a kink, past which two
+# ways to round would go apart.
 DESERTER = """
 import os
 import keras
-from sconv.models import lenet5
+from keras import layers
 
 def build(input_shape, classes):
-    model = lenet5.build(input_shape, classes)
+    convolved = [layers.Rescaling(1 / 255), layers.Conv2D(8, 5, 2, activation="tanh"), layers.AveragePooling2D(2)]
+    dense = [layers.Flatten(), layers.Dense(32, "tanh"), layers.Dense(classes, "softmax")]
+    model = keras.Sequential([keras.Input(input_shape), *convolved, *dense])
     fit = model.fit
     step, number = map(int, os.environ.get("DESERT", "-1 0").split())
 

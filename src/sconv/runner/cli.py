@@ -14,6 +14,7 @@ import warnings
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
@@ -24,6 +25,7 @@ from sconv.runner.config import leftovers, schema, validate
 from sconv.runner.devices import cluster, quiet
 from sconv.runner.job import Job, from_hydra
 from sconv.runner.sweeps import resume
+from sconv.runner.sweeps.brought import carrying
 from sconv.runner.sweeps.progress import progress
 
 log = logging.getLogger("sconv")
@@ -84,7 +86,7 @@ def job(cfg: DictConfig) -> int:
         return errors.exit_code(error)
     if this.in_sweep:
         print(progress(this.directory, this.has_workers), end="", flush=True)
-    return 0
+    return carrying(0, HydraConfig.get().sweep.dir, this.directory) if this.has_workers else 0
 
 
 def _carry_out(this: Job) -> Exception | None:

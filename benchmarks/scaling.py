@@ -59,7 +59,8 @@ def trained(count: int) -> float:
             subprocess.Popen([sys.executable, "-m", "sconv", *words], cwd=folder, stdout=subprocess.DEVNULL)
             for words in commands
         ]
-        if any([worker.wait() for worker in workers])  # noqa: C419 - all of them:
+        codes = [worker.wait() for worker in workers]
+        if any(codes):
             raise RuntimeError(f"{count} processes did not end well")
         with open(Path(folder, "run", "epochs.csv"), newline="") as file:
             first, second = (float(row["seconds"]) for row in csv.DictReader(file))

@@ -476,5 +476,6 @@ OF_SOME_DEVICES = {
 
 @pytest.mark.parametrize("option", options("device"))
 def test_the_devices_have_the_same_leaves(compose, option):
-    assert set(leaves_of(compose(f"device={option}").device)) - OF_SOME_DEVICES.keys() == set(leaves_of(compose().device))
-    assert compose(f"device={option}").device.kind == option
+    device = compose(f"device={option}").device
+    assert set(leaves_of(device)) - OF_SOME_DEVICES.keys() == set(leaves_of(compose().device))
+    assert device.kind == option

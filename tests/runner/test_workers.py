@@ -251,7 +251,6 @@ class Workers:
         (folder / "temporary").mkdir(exist_ok=True)
         own = {**environment, "PYTHONPATH": os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])}
         own |= {"TMPDIR": str(folder / "temporary")}
-        self.ended = []
         processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "sconv", *arguments, "device=multi_worker", hosts, f"device.index={place}"],
@@ -345,3 +344,60 @@ def test_three_workers_train_what_one_process_does(one_process, clothes, environ
     assert found >= {"model.keras", "steps.csv", "epochs.csv", "summary.json"}
     assert [len(list((folder / "three" / part).glob("events*"))) for part in ("train", "validation")] == [1, 1]
     assert three.left == []
+
+
+# --- A GPU ---------------------------------------------------------------------------------------------------------
+
+TINY = "dataset=synthetic dataset.shape=[12,12,1] dataset.train_size=83 dataset.test_size=21 epochs=2 batch_size=8"
+NORMALISED = """
+import keras
+from keras import layers
+
+def build(input_shape, classes):
+    convolved = [layers.Rescaling(1 / 255), layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU()]
+    head = [layers.Flatten(), layers.Dropout(0.1), layers.Dense(classes, "softmax", dtype="float32")]
+    return keras.Sequential([keras.Input(input_shape), *convolved, *head])
+"""
+OF_A_GPU = "precision=mixed_float16 device.deterministic=true model._target_=normalised.build"
+
+
+def trained_twice(folder, environment, words, gpus="-1"):
+    """The summary of a run that was carried out twice, in one process, with the same bits."""
+    (folder / "normalised.py").write_text(NORMALISED)
+    cases = [
+        {
+            "folder": str(folder),
+            "arguments": shlex.split(f"{TINY} {OF_A_GPU} {words} hydra.run.dir={name}"),
+            "environment": {"CUDA_VISIBLE_DEVICES": gpus},
+        }
+        for name in ("first", "again")
+    ]
+    results = carry_out(cases, environment)
+    assert [result["code"] for result in results] == [0, 0], results
+    first, again = folder / "first", folder / "again"
+    assert (first / "steps.csv").read_bytes() == (again / "steps.csv").read_bytes()
+    assert len(columns(first)) == 22
+    assert isinstance(keras.saving.load_model(first / "model.keras").optimizer, keras.optimizers.LossScaleOptimizer)
+    return runs.read_summary(first)
+
+
+@pytest.mark.slow
+def test_what_a_gpu_is_told_on_two_parts_of_a_processor(environment, tmp_path):
+    """Loss scaling, statistics of normalisation and dropout over replicas, deterministic."""
+    summary = trained_twice(tmp_path, environment, "device=mirrored device.replicas=2 update_bn=true")
+    assert summary["device"]["replicas"] == 2
+    assert summary["compute_dtypes"]["float16"] == 2
+    assert summary["batch_statistics"].startswith("of 1 layer")
+
+
+@pytest.mark.slow
+@pytest.mark.gpu
+def test_a_gpu(environment, tmp_path):
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        pytest.skip("TensorFlow finds no GPU here")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    summary = trained_twice(tmp_path, environment, "device=gpu device.xla=true", visible)
+    assert summary["device"]["kind"] == "gpu"
+    assert summary["accelerated"] is None  # XLA fuses the stock layers

@@ -139,7 +139,7 @@ def _make_variables(model: keras.Model, images: Any, labels: Any) -> None:
     """
     model.optimizer.build(model.trainable_variables)
     if model.distribute_strategy.num_replicas_in_sync > 1:
-        return keras_internals.build_on(model, (images, labels))
+        return keras_internals.build_all(model, (images, labels))
     model.compute_metrics(images, labels, model(images))
     model.reset_metrics()
 

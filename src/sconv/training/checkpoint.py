@@ -79,8 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._since, self._saved_at = 0, time.monotonic()
         self._ended: Any = None
         self._trained: list[Any] = []
-        self._resumed, self._found = self.find(), None
-        self._finished = False
+        self._resumed, self._found, self._finished = self.find(), None, False
         self._rewinds = self.stream is not None or keras_internals.repeats_itself(self._iterator)
         if not self._rewinds:
             warnings.warn(_NO_REWIND, stacklevel=2)
@@ -162,15 +161,14 @@ class Checkpoint(keras.callbacks.Callback):
     def _due(self, epochs: int | None = None) -> bool:
         seconds = time.monotonic() - self._saved_at
         by_clock = any(interval.is_over(None, 0, seconds) for interval in self.every)
-        # Asked in any case: all workers write at once, or wait for each other for good.
-        is_time = replicas.agreed(self.model, replicas.CHECKPOINT, by_clock)
-        return is_time or any(interval.is_over(epochs, self._since, 0.0) for interval in self.every)
+        agreed = replicas.agreed(self.model, replicas.CHECKPOINT, by_clock)  # asked where false too
+        return agreed or any(interval.is_over(epochs, self._since, 0.0) for interval in self.every)
 
     def _prepare(self, path: Path, state: dict[str, Any]) -> None:
         """Have the fit begin where the checkpoint was written, or refuse."""
         must = {name: value for name, value in self._settings.items() if name not in self.allow}
         checks.same(must, state["settings"], f"{path}; another directory begins anew")
-        keras_internals.build_all(self.model, self._iterator)
+        keras_internals.build_all(self.model, keras_internals.dataset_of(self._iterator).element_spec)
         snapshot.check_variables(self.model, state["variables"])
         self._position, self._best = Position(*state["position"]), state["best"]
         self._finished = state["finished"] and self._position.epoch >= self.params["epochs"]

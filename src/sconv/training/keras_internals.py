@@ -130,11 +130,6 @@ def dataset_of(iterator: Any) -> Any:
     return iterator._distributed_dataset
 
 
-def tell_length(distributed: Any, batches: int) -> None:
-    """Have a distributed dataset say of how many batches it is; TensorFlow counts one worker's parts."""
-    distributed._cardinality = batches
-
-
 def repeats_itself(iterator: Any) -> bool:
     """Whether an epoch's batches can be had again: those of arrays, in order or in one that a seed decides."""
     from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
@@ -145,13 +140,8 @@ def repeats_itself(iterator: Any) -> bool:
     return ordered and iterator.steps_per_epoch is None
 
 
-def build_all(model: Any, iterator: Any) -> None:
-    """Make the variables of model, metrics and optimizer now, which a first step would."""
-    build_on(model, iterator._distributed_dataset.element_spec)
-
-
-def build_on(model: Any, batch: Any) -> None:
-    """The same by the shapes and types of a batch, without computing anything."""
+def build_all(model: Any, batch: Any) -> None:
+    """Make the variables of model, metrics and optimizer now, which a first step on such a batch would."""
     model._symbolic_build(data_batch=batch)
 
 

@@ -40,3 +40,8 @@ def _reduced(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> A
     if reduction == "concat" or not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return vars(_reduced)["own"](values, strategy, reduction)
     return keras.tree.map_structure(lambda value: strategy.reduce("MEAN", value, axis=None), values)
+
+
+def tell_length(distributed: Any, batches: int) -> None:
+    """Have a distributed dataset say of how many batches it is; TensorFlow counts one worker's parts of them."""
+    distributed._cardinality = batches

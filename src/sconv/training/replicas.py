@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sconv.training import keras_internals
+from sconv.training import keras_internals, keras_workers
 from sconv.training.attach import attached_to
 
 CHECKPOINT, STOP = 0, 1  # what any worker may ask all for
@@ -99,7 +99,7 @@ def shared_out(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> An
         return batches.flat_map(parts).prefetch(tf.data.AUTOTUNE)
 
     distributed = strategy.distribute_datasets_from_function(own)
-    keras_internals.tell_length(distributed, int(batches.cardinality()))
+    keras_workers.tell_length(distributed, int(batches.cardinality()))
     return distributed
 
 
@@ -114,4 +114,5 @@ def values_of_all(strategy: tf.distribute.Strategy, variable: Any) -> np.ndarray
     """A variable's values on all replicas, also those of other workers [replicas, ...]."""
     if not several_workers(strategy):
         return np.array(strategy.experimental_local_results(variable))
-    return strategy.gather(strategy.run(lambda: variable.read_value()[tf.newaxis]), axis=0).numpy()
+    values = tf.function(lambda: strategy.run(lambda: variable.read_value()[tf.newaxis]))()
+    return strategy.gather(values, axis=0).numpy()

@@ -114,5 +114,9 @@ def values_of_all(strategy: tf.distribute.Strategy, variable: Any) -> np.ndarray
     """A variable's values on all replicas, also those of other workers [replicas, ...]."""
     if not several_workers(strategy):
         return np.array(strategy.experimental_local_results(variable))
-    values = tf.function(lambda: strategy.run(lambda: variable.read_value()[tf.newaxis]))()
-    return strategy.gather(values, axis=0).numpy()
+
+    @tf.function(autograph=False)
+    def values() -> Any:
+        return strategy.run(lambda: variable.read_value()[tf.newaxis])
+
+    return strategy.gather(values(), axis=0).numpy()

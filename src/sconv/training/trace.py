@@ -35,7 +35,8 @@ class Trace:
         self._fused, self._own = fused_layers(model), None
         self._strategy = model.distribute_strategy
         # Of this worker; each writes what it knows of all.
-        self._here = len(self._strategy.experimental_local_results(model.optimizer.iterations.value))
+        counter = keras_internals.batches_seen(attachment.optimizer).value
+        self._here = len(self._strategy.experimental_local_results(counter))
         self.requests = replicas.Requests()
         # Of any length, so that a later fit of another length finds it still valid.
         shape = (None, self._here)

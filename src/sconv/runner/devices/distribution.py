@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
@@ -38,12 +37,6 @@ def strategy(device: DictConfig) -> Any:
     return multi_worker(cluster.of(device), device.timeout) if kind == MULTI_WORKER else None
 
 
-def scope(device: DictConfig) -> Any:
-    """In which a model of this device is built."""
-    found = strategy(device)
-    return contextlib.nullcontext() if found is None else found.scope()
-
-
 @functools.cache
 def mirrored(replicas: int | None) -> Any:
     """One for the GPUs that are to be seen, or where there is none for so many parts of the CPU."""
@@ -56,11 +49,8 @@ def mirrored(replicas: int | None) -> Any:
         tf.config.set_visible_devices(gpus[:replicas], "GPU")
     elif not gpus:
         _divide_cpu(tf, replicas)
-    return tf.distribute.MirroredStrategy([device.name for device in tf.config.list_logical_devices(_kind(gpus))])
-
-
-def _kind(gpus: Any) -> str:
-    return "GPU" if gpus else "CPU"
+    devices = tf.config.list_logical_devices("GPU" if gpus else "CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def _divide_cpu(tf: Any, replicas: int | None) -> None:

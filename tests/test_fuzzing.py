@@ -44,12 +44,12 @@ CASES = {
     "configuration of a run": 100,
     "bytes of a run": 250,
     "record": 300,
-    "knobs": 200,
+    "knobs": 100,
     "npz": 500,
     "table": 150,
     "images": 300,
-    "checkpoint": 150,
-    "model": 60,
+    "checkpoint": 100,
+    "model": 40,
     "idx": 40,
 }
 assert sum(CASES.values()) > 2000

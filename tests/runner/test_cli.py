@@ -11,7 +11,6 @@ import subprocess
 import sys
 
 import keras
-import pytest
 from omegaconf import OmegaConf
 
 from sconv import runs
@@ -69,46 +68,13 @@ def test_no_argument_trains_on_real_images(command, tmp_path):
     assert len(lines) - cfg.epochs <= 6
 
 
-# --- Errors --------------------------------------------------------------------------------------------------------
+# --- Errors: what can be got wrong, kind by kind, is in test_bad_input.py -------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["schedule=onecylce"], ["schedule", "onecylce", "onecycle_fastai", "baseline"]),
-        (["epohcs=3"], ["epohcs"]),
-        (["epochs=two"], ["epochs", "two"]),
-        (["dataset=synthetic", "batch_size=0"], ["batch_size", "got 0", "at least 1"]),
-        (["dataset=synthetic", "model=mlp", "lr_max=-1"], ["lr_max", "-1", "above 0"]),
-        (["-m", "schedule=baseline,onecylce"], ["onecylce", "onecycle_fastai"]),
-    ],
-    ids=lambda value: value[-1] if "=" in value[-1] else "",
-)
-def test_user_error_is_one_line(command, arguments, said):
-    ran = command(*arguments)
-    assert ran.returncode == 2
-    assert ran.stdout == ""
-    (line,) = ran.stderr.splitlines()
-    for words in said:
-        assert words in line
-
-
-def test_full_error_on_request(command):
-    arguments = ["dataset=synthetic", "model=mlp", "batch_size=0"]
-    ran = command(*arguments, HYDRA_FULL_ERROR="1")
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("Traceback")
-    assert "validate.py" in ran.stderr
-    assert "batch_size: got 0" in ran.stderr.splitlines()[-1]
-
-
-def test_no_gpu(command, tmp_path):
-    ran = command(*TINY, "device=gpu", CUDA_VISIBLE_DEVICES="-1")
-    assert ran.returncode == 2
-    (line,) = ran.stderr.splitlines()
-    for words in ("device", "gpu", "CPU:0", "device=cpu"):
-        assert words in line
-    assert one_run(tmp_path)[1]["status"] == "failed"
+def test_user_error_is_one_line(command):
+    ran = command("dataset=synthetic", "batch_size=0")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "sconv: batch_size: got 0, expected a whole number of at least 1\n"
 
 
 def test_diverged(command, tmp_path):
@@ -153,7 +119,7 @@ def test_ctrl_c(environment, tmp_path):
 
 # --- Sweeps --------------------------------------------------------------------------------------------------------
 
-# A user's own dataset needs no change in sconv. Of nine runs one finds it missing, one has images out of all measure.
+# A user's own dataset needs no change in sconv. Of six runs one finds it missing, one has images out of all measure.
 FUSSY = """
 import numpy as np
 from sconv.datasets import Dataset, synthetic
@@ -164,7 +130,7 @@ def load(run):
         raise RuntimeError("the disk is on fire")
     made = synthetic.load([6, 6, 1], 4, 80, 20)
     images = made.train.images.astype(np.float32)
-    if run == "2-sconv.schedules.baseline":
+    if run == "0-sconv.schedules.baseline":
         images[7] = 3e38
     test = Split(made.test.images.astype(np.float32), made.test.labels)
     return Dataset("fussy", Split(images, made.train.labels), test, made.class_names)
@@ -178,12 +144,12 @@ def test_sweep(command, tmp_path):
     option.write_text("_target_: fussy.load\nrun: ${seed}-${schedule._target_}\n")
     # Softmax regression: a hidden layer's ReLU may turn NaN into 0.
     tiny = ["dataset=fussy", "model=mlp", "model.hidden=[]", "epochs=2", "batch_size=8"]
-    swept = ["schedule=baseline,onecycle,onecycle_fastai", "seed=0,1,2"]
+    swept = ["schedule=baseline,onecycle,onecycle_fastai", "seed=0,1"]
     ran = command("-m", "--config-dir", str(tmp_path / "my_conf"), *swept, *tiny, PYTHONPATH=str(tmp_path))
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr + ran.stdout
     directories = runs.find(tmp_path / "outputs")
-    assert len(directories) == 9
+    assert len(directories) == 6
     assert len({path.parent for path in directories}) == 1
     assert directories[0].relative_to(tmp_path).parts[:2] == ("outputs", "sweeps")
     ended = {}
@@ -197,11 +163,11 @@ def test_sweep(command, tmp_path):
             assert (path / "model.keras").exists()
             assert len((path / "steps.csv").read_text().splitlines()) == 21
     schedules = ("baseline", "onecycle", "onecycle_fastai")
-    expected = {(schedule, seed): "finished" for schedule in schedules for seed in range(3)}
-    assert ended == {**expected, ("onecycle", 1): "failed", ("baseline", 2): "diverged"}
+    expected = {(schedule, seed): "finished" for schedule in schedules for seed in range(2)}
+    assert ended == {**expected, ("onecycle", 1): "failed", ("baseline", 0): "diverged"}
     table = ran.stdout[ran.stdout.index("status") :]
     listed = re.findall(r"^(\d) schedule=(\w+),seed=(\d) +(\w+)", table, re.MULTILINE)
-    assert [int(number) for number, *_ in listed] == list(range(9))
+    assert [int(number) for number, *_ in listed] == list(range(6))
     assert {(schedule, int(seed)): status for _, schedule, seed, status in listed} == ended
     assert "the disk is on fire" in table
     assert "not finite at step" in table

@@ -392,11 +392,12 @@ def idle(compose, group, option, values, see, beside=()):
     given = (f"{group}={option}", *beside)
     names = [leaf for leaf in leaves_of(compose(*given)[group]) if leaf not in ELSEWHERE]
     found = [name for name in names if name not in values]
+    seen = functools.cache(lambda *overrides: see(compose(*overrides)))
     for name in (name for name in names if name in values):
         own = SCHEDULES_BESIDE.get(f"{option}.{name}") if group == "schedule" else None
         own = "optimizer.use_ema=true" if name == "ema_momentum" else own
         both = (*given, *([own] if own else []))
-        if same(see(compose(*both)), see(compose(*both, f"{group}.{name}={values[name]}"))):
+        if same(seen(*both), seen(*both, f"{group}.{name}={values[name]}")):
             found.append(name)
     return found
 

@@ -169,18 +169,15 @@ def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):
     assert {summary["status"] for summary in after.values()} == {"finished"}
     assert len(after) == 3
     assert all(after[number] == before[number] for number in finished)
-
-
-@pytest.mark.slow
-def test_a_worker_computes_what_one_process_does(tmp_path, environment):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs sconv[joblib]")
-    (tmp_path / "killed").touch()
-    for folder, options in (("alone", []), ("workers", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"])):
-        where = f"hydra.sweep.dir={tmp_path / folder}"
-        ran = sconv(tmp_path, environment, *killing(tmp_path), "device.threads=1", where, *options)
-        assert ran.returncode == 0, ran.stderr
-    for run in runs.find(tmp_path / "alone"):
-        assert (run / "steps.csv").read_bytes() == (tmp_path / "workers" / run.name / "steps.csv").read_bytes()
+    if launcher == "joblib":  # as one process computes them
+        threads = f"device.threads={shares.pop()}"
+        alone = sconv(tmp_path, environment, *killing(tmp_path), threads, f"hydra.sweep.dir={tmp_path / 'alone'}")
+        assert alone.returncode == 0, alone.stderr
+        tables = [
+            {run.name[0]: (run / "steps.csv").read_bytes() for run in runs.find(of)}
+            for of in (sweep, tmp_path / "alone")
+        ]
+        assert tables[0] == tables[1]
 
 
 # A callback that has submitit warn the job once, as it does before Slurm takes the machine away.

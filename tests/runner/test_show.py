@@ -88,22 +88,6 @@ def test_a_sweep_ends_in_one_sheet_and_tells_of_failures(tmp_path: Path) -> None
     assert "imported []" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (["batch_size=60001", "dataset=fashion_mnist"], "batch_size: got 60001, expected at most the 60000 training"),
-        (["epochs=0"], "epochs: got 0, expected a whole number of at least 1"),
-        (["schedule=phases", "schedule.phases=[{pct: 1, lr: 3}]"], "schedule.phases[0].lr: got 3, expected a pair"),
-    ],
-)
-def test_bad_input(tmp_path: Path, arguments: list[str], complaint: str) -> None:
-    done = command(tmp_path, *arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"sconv: {complaint}")
-    assert len(done.stderr.splitlines()) == 1
-    assert list(tmp_path.rglob("schedule.*")) == []
-
-
 def test_a_written_schedule_is_read_back(tmp_path: Path) -> None:
     for schedule in (onecycle_smith(0.3), sgdr(0.1)):
         rates, momenta = schedule.sample(100)

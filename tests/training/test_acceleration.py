@@ -116,7 +116,7 @@ def measured(model, x, slope, training):
 
 
 @pytest.mark.parametrize("policy", EPSILON)
-@settings(derandomize=True, max_examples=15, deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
+@settings(derandomize=True, max_examples=8, deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
 @given(
     shape=st.tuples(*[st.integers(1, 5)] * 4),
     seed=st.integers(0, 2**16),

@@ -1,5 +1,6 @@
 """`attach` by its effect: training ends at the weights of a NumPy simulation of the optimizer under the schedule."""
 
+import functools
 import json
 import os
 import subprocess
@@ -37,13 +38,13 @@ OPTIMIZERS = {
     ),
 }
 EACH = [pytest.param(name, marks=older.NEW_MUON if name == "muon" else ()) for name in OPTIMIZERS]
-IN_EVERY_MODE = ("sgd", "rmsprop", "adam", "nadam")
 IN_16_BITS = ("sgd", "nadam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rmsprop", "adam")))
+# How it is run, and two optimizers there: one whose momentum is called that, and one whose momentum is a beta_1.
 MODES = {
-    "xla": {"jit_compile": True},
-    "eager": {"run_eagerly": True},
-    "executions that divide the epoch": {"steps_per_execution": 5},
-    "executions that do not": {"steps_per_execution": 7},
+    "xla": ({"jit_compile": True}, "sgd", "nadam"),
+    "eager": ({"run_eagerly": True}, "rmsprop", "adam"),
+    "executions that divide the epoch": ({"steps_per_execution": 5}, "sgd", "adam"),
+    "executions that do not": ({"steps_per_execution": 7}, "rmsprop", "nadam"),
 }
 
 
@@ -74,22 +75,27 @@ def policy(request):
     keras.config.set_dtype_policy("float32")
 
 
+@functools.cache
+def cycled(name):
+    """The weights after one cycle in graph mode, which are compared with more than one thing."""
+    optimizer, _, lr_max = OPTIMIZERS[name]
+    return fit(build(optimizer()), sconv.OneCycleScheduler(lr_max))
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_graph(name):
+    _, rule, lr_max = OPTIMIZERS[name]
+    sim.check(cycled(name), rule, table(lr_max))
+
+
+@pytest.mark.parametrize(("mode", "name"), [(mode, name) for mode, (_, *names) in MODES.items() for name in names])
+def test_modes_of_fit(mode, name):
     optimizer, rule, lr_max = OPTIMIZERS[name]
-    weights = fit(build(optimizer()), sconv.OneCycleScheduler(lr_max))
+    weights = fit(build(optimizer(), **MODES[mode][0]), sconv.OneCycleScheduler(lr_max))
     sim.check(weights, rule, table(lr_max))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", IN_EVERY_MODE)
-def test_modes_of_fit(name, mode):
-    optimizer, rule, lr_max = OPTIMIZERS[name]
-    weights = fit(build(optimizer(), **MODES[mode]), sconv.OneCycleScheduler(lr_max))
-    sim.check(weights, rule, table(lr_max))
-
-
-@pytest.mark.parametrize("name", IN_EVERY_MODE)
+@pytest.mark.parametrize("name", ["sgd", "nadam"])
 def test_accumulated_gradients_are_averaged_and_updates_counted(name):
     optimizer, rule, lr_max = OPTIMIZERS[name]
     weights = fit(build(optimizer(gradient_accumulation_steps=2)), sconv.OneCycleScheduler(lr_max), epochs=4)
@@ -126,8 +132,7 @@ def custom_loop(optimizer, compiled=True):
     return run
 
 
-@pytest.mark.parametrize("compiled", [True, False], ids=["tf.function", "eager"])
-@pytest.mark.parametrize("name", IN_EVERY_MODE)
+@pytest.mark.parametrize(("name", "compiled"), [("sgd", True), ("nadam", True), ("rmsprop", False), ("adam", False)])
 def test_custom_loop(name, compiled):
     build_optimizer, rule, lr_max = OPTIMIZERS[name]
     optimizer = build_optimizer()
@@ -307,7 +312,7 @@ def apply_kernel(name, w, slots, lr, momentum, t, g):
 
 @pytest.mark.parametrize("name", ["sgd", "nesterov", "rmsprop", "adam", "adamax"])
 def test_trains_as_tensorflows_fused_kernels_do(name):
-    optimizer, _, lr_max = OPTIMIZERS[name]
+    lr_max = OPTIMIZERS[name][-1]
     variables = [tf.Variable(part) for part in sim.START]
     slots = [(tf.Variable(part * 0), tf.Variable(part * 0)) for part in sim.START]
 
@@ -329,7 +334,7 @@ def test_trains_as_tensorflows_fused_kernels_do(name):
             step(*map(tf.constant, data[at % len(data)]), *numbers)
         return [w.numpy() for w in variables]
 
-    weights = fit(build(optimizer()), sconv.OneCycleScheduler(lr_max))
+    weights = cycled(name)
     assert sim.distance(weights, train(table(lr_max)[1])) < sim.TOLERANCE
     for held in sim.HELD:
         assert sim.distance(weights, train(np.full(STEPS, held))) > 100 * sim.TOLERANCE

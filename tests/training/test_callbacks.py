@@ -55,8 +55,8 @@ def cut_short(model, *callbacks, at=7, error=RuntimeError):
 # --- Length of the run ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steps", [None, STEPS, np.ceil(39.5 / sim.BATCH) * 2, np.int64(STEPS)], ids=repr)
-def test_steps_from_fit_or_given(steps):
+@pytest.mark.parametrize("steps", [np.ceil(39.5 / sim.BATCH) * 2, np.int64(STEPS)], ids=repr)
+def test_steps_that_are_given(steps):
     callback = one_cycle(steps)
     weights = fit(sgd_model(), callback)
     lrs, momenta = table(PEAK)
@@ -173,9 +173,8 @@ def test_who_ended_a_fit_before_its_schedule_is_told(stop, epochs, made, who):
 # --- One fit after another -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "compiled", [{}, {"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 7}], ids=str
-)
+# The other modes: test_only_the_first_cycle_traces.
+@pytest.mark.parametrize("compiled", [{"jit_compile": True}, {"run_eagerly": True}], ids=str)
 def test_two_cycles_then_plain(compiled):
     model = sgd_model(**compiled)
     callback = one_cycle()
@@ -186,16 +185,20 @@ def test_two_cycles_then_plain(compiled):
     sim.check(weights, sim.sgd, table(PEAK), table(PEAK), own())
 
 
-@pytest.mark.parametrize("compiled", [{}, {"jit_compile": True}, {"run_eagerly": True}], ids=str)
-def test_plain_then_a_cycle_then_plain(compiled):
-    model = sgd_model(**compiled)
+def test_plain_then_a_cycle_then_plain():
+    loss = CountingLoss()
+    model = sgd_model(loss)
     fit(model)
     fit(model, one_cycle())
+    before = loss.traces
     weights = fit(model)
     sim.check(weights, sim.sgd, own(), table(PEAK), own())
     model.optimizer.learning_rate = 0.02
     weights = fit(model, epochs=1)
     sim.check(weights, sim.sgd, own(), table(PEAK), own(), own(sim.PER_EPOCH, 0.02))
+    fit(model, one_cycle(), epochs=3)
+    fit(model)
+    assert loss.traces == before, "what was plain first, or the schedule, traced again"
 
 
 def test_adam_continues_its_own_count_through_fits():
@@ -274,18 +277,6 @@ def test_a_plain_fit_on_batches_of_another_size_leaves_the_schedules_trace_alone
     wider = sim.batches(size=8)
     segments = table(PEAK), (*own(5), wider), (*table(PEAK, 5), wider)
     sim.check(model.get_weights(), sim.sgd, *segments)
-
-
-def test_a_plain_fit_first_keeps_its_trace_too():
-    loss = CountingLoss()
-    model = sgd_model(loss)
-    fit(model)
-    fit(model, one_cycle())
-    before = loss.traces
-    fit(model)
-    fit(model, one_cycle(), epochs=3)
-    fit(model)
-    assert loss.traces == before
 
 
 def absolute_gradient(weights, batch):
@@ -566,7 +557,7 @@ def of_epochs(peak=PEAK):
     return [column[[sim.PER_EPOCH - 1, STEPS - 1]] for column in table(peak)]
 
 
-@pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 7}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 7}], ids=str)
 def test_an_epochs_logs_have_its_rate_and_momentum_for_whoever_comes_first(compiled, tmp_path, capsys):
     class Evaluate(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -597,8 +588,9 @@ def through_a_file(made):
     return pickle.loads(pickle.dumps(made))
 
 
-@pytest.mark.parametrize("copied", [through_a_file, copy.deepcopy])
-@pytest.mark.parametrize("write", [None, print], ids=["plain", "recording"])
+@pytest.mark.parametrize(
+    ("copied", "write"), [(through_a_file, print), (copy.deepcopy, None)], ids=["recording", "plain"]
+)
 def test_a_copy_after_fit_knows_what_was_done_and_trains_as_well(copied, write, capsys):
     model = sgd_model()
     made = sconv.ScheduleCallback(schedules.onecycle_fastai(PEAK), write=write)
@@ -630,13 +622,12 @@ class SetEveryBatch(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = 0.02
 
 
-@pytest.mark.parametrize("ours_first", [True, False])
 @pytest.mark.parametrize(
-    "make",
+    ("make", "ours_first"),
     [
-        lambda: keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9),
-        lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.02),
-        SetEveryBatch,
+        (lambda: keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9), True),
+        (lambda: keras.callbacks.LearningRateScheduler(lambda epoch: 0.02), False),
+        (SetEveryBatch, True),
     ],
     ids=["ReduceLROnPlateau", "LearningRateScheduler", "own"],
 )

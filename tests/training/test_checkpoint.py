@@ -195,17 +195,26 @@ def undisturbed_and_resumed(kind, directory, first=False):
     return whole, [position for position, _ in checkpoint_file.listed(kept)], resume
 
 
-QUICK = ("adam, dropout, normalisation", "accumulation in executions of 4", "stream")
+# Of these CI goes on from every checkpoint; of the others from one in mid-epoch and the last, with -m long from each.
+AT_EVERY_STEP = ("adam, dropout, normalisation", "accumulation in executions of 4", "stream")
+OTHERS = [kind for kind in KINDS if kind not in AT_EVERY_STEP]
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind not in QUICK)) for kind in KINDS])
-def test_resumed_at_every_step_is_the_same_training(kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "everywhere"),
+    [
+        *((kind, True) for kind in AT_EVERY_STEP),
+        *((kind, False) for kind in OTHERS),
+        *(pytest.param(kind, True, marks=pytest.mark.long) for kind in OTHERS),
+    ],
+)
+def test_resumed_at_every_step_is_the_same_training(kind, everywhere, tmp_path):
     whole, positions, resume = undisturbed_and_resumed(KINDS[kind], tmp_path, first="accumulation" in kind)
     size = KINDS[kind].get("steps_per_execution", 1)
     assert set(positions) == {(epoch, batch) for epoch in (0, 1) for batch in range(0, BATCHES, size)} - {(0, 0)} | {
         (2, 0)
     }
-    for position in positions:
+    for position in positions if everywhere else (positions[2], positions[-1]):
         assert resume(position).equals(whole), position
 
 
@@ -445,19 +454,26 @@ DIFFERENT = {
 }
 
 
-@pytest.mark.parametrize("message", DIFFERENT)
-def test_another_fit_is_refused_in_one_line(message, tmp_path):
+@pytest.fixture(scope="module")
+def cut_short(tmp_path_factory):
+    """The checkpoints of a fit that was ended in its first epoch; nothing writes into them."""
+    directory = tmp_path_factory.mktemp("cut_short")
     with pytest.raises(Ended):
-        fit(network("sgd"), cycle(), sconv.Checkpoint(tmp_path, "2steps"), EndAfter(0, 4))
-    before = files(tmp_path)
+        fit(network("sgd"), cycle(), sconv.Checkpoint(directory, "2steps"), EndAfter(0, 4))
+    return directory
+
+
+@pytest.mark.parametrize("message", DIFFERENT)
+def test_another_fit_is_refused_in_one_line(message, cut_short):
+    before = files(cut_short)
     options = dict(DIFFERENT[message])
     made = {name: options.pop(name) for name in ("width", "optimizer", "steps_per_execution") if name in options}
     policy = {name: options.pop(name) for name in ("lr_max", "phase_1_pct") if name in options}
-    callbacks = [sconv.Checkpoint(tmp_path)] + ([] if options.pop("plain", False) else [cycle(**policy)])
+    callbacks = [sconv.Checkpoint(cut_short)] + ([] if options.pop("plain", False) else [cycle(**policy)])
     with pytest.raises(ValueError, match="^" + message.replace("(", r"\(").replace(")", r"\)")) as caught:
         fit(network(**{"optimizer": "sgd", **made}), *callbacks, **options)
     assert "\n" not in str(caught.value)
-    assert files(tmp_path) == before
+    assert files(cut_short) == before
 
 
 # --- The file -----------------------------------------------------------------------------------------------------

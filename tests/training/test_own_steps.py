@@ -60,8 +60,11 @@ def autoencoder(told="tracker", **compiled):
     return model
 
 
-@pytest.mark.parametrize("told", ["tracker", "value"])
-@pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 7}, {"run_eagerly": True}], ids=str)
+@pytest.mark.parametrize(
+    ("compiled", "told"),
+    [({}, "value"), ({"steps_per_execution": 7}, "tracker"), ({"run_eagerly": True}, "tracker")],
+    ids=str,
+)
 def test_the_loss_of_each_update_is_the_steps_own(compiled, told):
     model = autoencoder(told, **compiled)
     rows = []

@@ -78,7 +78,7 @@ KNOBS = {
     "device._target_": Knob("builtins.dict", "device"),
     "device.kind": Knob("gpu", "device", ("device.kind=cpu",)),
     "device.threads": Knob("3", "started"),
-    "device.xla": Knob("true", "fused", (f"model._target_={HERE}.normalised",)),  # which compiles the stock layer
+    "device.xla": Knob("true", "compiled"),
     "device.deterministic": Knob("true", "started", ("device.threads=3",)),
     "loss._target_": Knob("keras.losses.CategoricalFocalCrossentropy"),
     "loss.label_smoothing": Knob("0.1"),
@@ -242,6 +242,7 @@ def look(compose, train, job, runs, tmp_path_factory):
         "range_grid": lambda *overrides: column(train(*GRID, *overrides) / "range_grid.csv", "loss"),
         "files": lambda *overrides: {path.name for path in train(*overrides).glob("*.*")},
         "steps_per_execution": lambda *overrides: saved(train(*overrides)).steps_per_execution,
+        "compiled": lambda *overrides: saved(train(*overrides)).jit_compile,
         "evaluation": lambda *overrides: (train(*overrides, tiny=()) / "classes.csv").read_text(),
         "predictions": lambda *overrides: (train(*overrides, tiny=()) / "predictions.csv").read_text(),
         "checkpoints": checkpoints,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.metadata
 import itertools
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +22,7 @@ from rich.table import Table
 from sconv import runs
 
 RESULTS = Path(__file__).parent / "results"
+CPUINFO = Path("/proc/cpuinfo")
 Way = Callable[[], object]
 Row = dict[str, float]
 
@@ -80,9 +84,31 @@ def show(what: str, rows: Mapping[str, Row], title: str | None = None) -> None:
     Console().print(table)
 
 
-def write(name: str, rounds: int, device: Mapping[str, object], **found: object) -> None:
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def processor() -> dict[str, object]:
+    """Its name, and what it has for numbers of 16 bits."""
+    words = CPUINFO.read_text() if CPUINFO.is_file() else ""
+    model = re.search(r"model name\s*:\s*(.*)", words)
+    half = [flag for flag in ("avx512_bf16", "amx_bf16", "bf16") if flag in words.split()]
+    return {"processor": model[1] if model else platform.machine(), "half": half}
+
+
+def write(name: str, rounds: int, device: Mapping[str, object], folder: Path = RESULTS, **found: object) -> None:
     """Write benchmarks/results/`name`.json: what was found, and on which machine, with which versions."""
-    machine = {"processor": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0)), **device}
-    record = {"rounds": rounds, "machine": machine, "versions": runs.versions(), **found}
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    machine = {"processor": platform.processor() or platform.machine(), "cores": cores(), **device}
+    record = {"rounds": rounds, "machine": machine, "versions": versions(), **found}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Of what a run depends on, and of the peers that are installed."""
+    peers = {}
+    for name in ("torch", "fastai"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            peers[name] = importlib.metadata.version(name)
+    return {**runs.versions(), **peers}

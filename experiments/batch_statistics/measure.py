@@ -1,10 +1,11 @@
 """What moving averages cost in short cycles: one trained network, evaluated with them and with computed statistics.
 
-python experiments/batch_statistics/measure.py    # results.csv anew, ten minutes on two cores
+python -m experiments.batch_statistics.measure    # results.csv anew, ten minutes on two cores
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from keras import layers
 import sconv
 from sconv.datasets import mnist_5k
 
+HERE = Path(__file__).parent
 MOMENTA = (0.99, 0.9)
 LENGTHS = ((2, 128), (3, 64), (5, 64), (5, 32), (10, 32), (20, 32))  # epochs, batch size
 SEEDS = (0, 1, 2)
@@ -31,9 +33,12 @@ def network(input_shape: tuple[int, ...], momentum: float) -> keras.Model:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", type=Path, default=HERE)
+    into = parser.parse_args().into
     data = mnist_5k.load()
     test = (data.test.images, data.test.labels)
-    with open(Path(__file__).with_name("results.csv"), "w", newline="") as file:
+    with open(into / "results.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["momentum", "epochs", "batch_size", "batches", "seed", "averages", "computed"])
         for momentum in MOMENTA:

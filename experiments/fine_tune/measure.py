@@ -1,12 +1,12 @@
 """Fine-tuning on few photographs: sconv.fine_tune against one cycle at one learning rate for all layers.
 
-python experiments/fine_tune/measure.py path/to/cifar10    # folders train/<class> and test/<class>; results.csv anew
+python -m experiments.fine_tune.measure --cifar10 FOLDER    # train/<class>, test/<class>; results.csv anew
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from PIL import Image
 
 import sconv
 
+HERE = Path(__file__).parent
 BEFORE = ("airplane", "automobile", "cat", "deer", "frog")  # what the body was trained on
 AFTER = ("bird", "dog", "horse", "ship", "truck")
 BEFORE_EACH, TEST_EACH = 2000, 400  # images a class
@@ -85,12 +86,15 @@ def runs(folder: Path, weights: list[np.ndarray]) -> Iterator[list[object]]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    weights = pretrained(folder)
-    with open(Path(__file__).with_name("results.csv"), "w", newline="") as file:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cifar10", type=Path, required=True, help="folder of images")
+    parser.add_argument("--into", type=Path, default=HERE)
+    arguments = parser.parse_args()
+    weights = pretrained(arguments.cifar10)
+    with open(arguments.into / "results.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["images_a_class", "seed", "how", "rate", "lr_max", "accuracy"])
-        for row in runs(folder, weights):
+        for row in runs(arguments.cifar10, weights):
             writer.writerow(row)
             file.flush()
 

@@ -1,8 +1,8 @@
 """How much each suggestion rule loses against the best lr of a grid: train with both, on several pairs, over seeds.
 
-    python experiments/lr_find_rules/measure.py                                   # everything
-    python experiments/lr_find_rules/measure.py --pairs lenet5-mnist_5k --seeds 0 # a small piece
-    python experiments/lr_find_rules/measure.py --read                            # the tables again, no training
+    python -m experiments.lr_find_rules.measure                                   # everything
+    python -m experiments.lr_find_rules.measure --pairs lenet5-mnist_5k --seeds 0 # a small piece
+    python -m experiments.lr_find_rules.measure --read                            # the tables again, no training
 
 Runs `python -m sconv` for every range test and a sweep for the trainings, keeps what it did under --runs and goes on
 where it was cut short. Writes results.csv (one row a training) and results.md beside this file.
@@ -22,7 +22,7 @@ import numpy as np
 
 from sconv import runs
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).parent
 RULES = ("valley", "steep", "minimum", "slide", "smith")
 # Overrides that make the pair, and the grid over a decade and more that holds its best lr.
 PAIRS = {
@@ -63,20 +63,21 @@ def main() -> None:
             wanted = [(rule, picks[rule]) for rule in RULES]
             wanted += [("grid", float(rate)) for rate in np.geomspace(low, high, GRID_POINTS)]
             rates = [f"{rate:.4g}" for _, rate in wanted]
-            todo = [rate for rate in dict.fromkeys(rates) if not _done(folder / rate)]
+            trainings = folder / "trainings"  # apart: a sweep wants a folder that holds no run
+            todo = [rate for rate in dict.fromkeys(rates) if not _done(trainings / rate)]
             if todo and not arguments.read:
-                into = [f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${lr_max}"]
+                into = [f"hydra.sweep.dir={trainings}", "hydra.sweep.subdir=${lr_max}"]
                 _sconv("-m", *common, f"lr_max={','.join(todo)}", *into)
             for (source, _), rate in zip(wanted, rates, strict=True):
-                if _done(folder / rate):
-                    summary = runs.read_summary(folder / rate)
+                if _done(trainings / rate):
+                    summary = runs.read_summary(trainings / rate)
                     rows.append((pair, seed, source, float(rate), _accuracy(summary), summary["status"]))
                 else:
                     print(f"missing: {pair}, seed {seed}, {source} lr {rate}", file=sys.stderr)
-    with open(HERE / "results.csv", "w", newline="") as file:
+    with open(arguments.into / "results.csv", "w", newline="") as file:
         csv.writer(file).writerows([("pair", "seed", "source", "lr_max", "accuracy", "status"), *rows])
     table = _table(rows)
-    (HERE / "results.md").write_text(table)
+    (arguments.into / "results.md").write_text(table)
     print(table)
 
 
@@ -85,6 +86,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pairs", nargs="+", default=list(PAIRS), choices=PAIRS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("outputs/lr_find_rules"))
+    parser.add_argument("--into", type=Path, default=HERE)
     parser.add_argument("--read", action="store_true", help="only read the runs that are there")
     parser.add_argument("--cifar10", type=Path, help="CIFAR-10 as a folder of images, in place of Keras's download")
     return parser.parse_args()

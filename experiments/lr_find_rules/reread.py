@@ -1,6 +1,6 @@
 """Read the recorded range tests again with the rules as they are now; what a rate costs is read off the trainings.
 
-    python experiments/lr_find_rules/reread.py --runs outputs/lr_find_rules
+    python -m experiments.lr_find_rules.reread --runs outputs/lr_find_rules
 
 Needs the range tests of measure.py (no training): the accuracy at a rate is interpolated, over log lr, between all
 trainings of the same pair and seed in results.csv. Writes rereading.csv, one row a range test and rule.
@@ -19,14 +19,15 @@ from sconv.lr_finder.result import analyse
 from sconv.lr_finder.rules import Curve
 from sconv.lr_finder.smoothing import smooth
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).parent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, default=Path("outputs/lr_find_rules"))
-    runs = parser.parse_args().runs
-    trained = pd.read_csv(HERE / "results.csv")
+    parser.add_argument("--into", type=Path, default=HERE, help="where results.csv is")
+    arguments = parser.parse_args()
+    runs, trained = arguments.runs, pd.read_csv(arguments.into / "results.csv")
     rows = []
     for (pair, seed), mine in trained.groupby(["pair", "seed"], sort=False):
         test = pd.read_csv(runs / pair / f"seed{seed}" / "lr_find" / "lr_find.csv")
@@ -38,7 +39,7 @@ def main() -> None:
         for rule, rate in picks.items():
             reached = np.interp(np.log(rate), np.log(accuracy.index), accuracy.to_numpy())
             rows.append((pair, seed, rule, f"{rate:.4g}", f"{100 * (accuracy[grid.idxmax()] - reached):.2f}"))
-    with open(HERE / "rereading.csv", "w", newline="") as file:
+    with open(arguments.into / "rereading.csv", "w", newline="") as file:
         csv.writer(file).writerows([("pair", "seed", "rule", "lr_max", "points_lost"), *rows])
     table = pd.DataFrame(rows, columns=["pair", "seed", "rule", "lr_max", "lost"]).astype({"lost": float})
     print(table.pivot_table(index="pair", columns="rule", values="lost", margins=True).round(2))

@@ -1,7 +1,7 @@
 """What a rate costs against the best one: range tests, and trainings over a grid of rates, on several pairs and seeds.
 
-    python experiments/lr_rules/measure.py --cifar10 FOLDER                       # everything
-    python experiments/lr_rules/measure.py --pairs mlp-digits-adam --seeds 0      # a small piece
+    python -m experiments.lr_rules.measure --cifar10 FOLDER                       # everything
+    python -m experiments.lr_rules.measure --pairs mlp-digits-adam --seeds 0      # a small piece
 
 CIFAR-10 is a folder of images, class folders below train/ and test/. Appends a row a training to trainings.csv, and to
 range_tests.csv a row a range test with its losses, beside this file; makes only what is not there.
@@ -10,16 +10,16 @@ range_tests.csv a row a range test with its losses, beside this file; makes only
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import keras
 import numpy as np
-import pairs
 
 import sconv
+from experiments.lr_rules import pairs
+from experiments.table import Table
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).parent
 POINTS = 9  # of the grid, even over log lr
 
 
@@ -36,38 +36,14 @@ def main() -> None:
     for seed in arguments.seeds:
         for name in arguments.pairs:
             pair = pairs.PAIRS[name]
-            if not tested.has(name, seed):
+            if not tested.find(pair=name, seed=seed):
                 losses = range_test(pair, seed).losses
-                tested.add([(name, seed, " ".join(f"{loss:.5g}" for loss in losses))])
+                tested.add(pair=name, seed=seed, losses=" ".join(f"{loss:.5g}" for loss in losses))
             for lr in np.geomspace(pair.low, pair.high, POINTS):
                 lr_max = f"{lr:.4g}"
-                if not trained.has(name, seed, lr_max):
-                    trained.add([(name, seed, lr_max, f"{train(pair, seed, float(lr_max)):.4f}")])
-                    print(*trained.rows[-1], flush=True)
-
-
-class Table:
-    """A csv file that grows by whole blocks of rows."""
-
-    def __init__(self, path: Path, columns: tuple[str, ...]):
-        self.path = path
-        if not path.is_file():
-            self._append([columns])
-        with open(path, newline="") as file:
-            self.rows = [tuple(row) for row in csv.reader(file)]
-
-    def has(self, *start: object) -> bool:
-        """Whether a row begins so."""
-        wanted = tuple(map(str, start))
-        return any(row[: len(wanted)] == wanted for row in self.rows)
-
-    def add(self, rows: list[tuple]) -> None:
-        self._append(rows)
-        self.rows += [tuple(map(str, row)) for row in rows]
-
-    def _append(self, rows: list[tuple]) -> None:
-        with open(self.path, "a", newline="") as file:
-            csv.writer(file).writerows(rows)
+                if not trained.find(pair=name, seed=seed, lr_max=lr_max):
+                    score = f"{train(pair, seed, float(lr_max)):.4f}"
+                    print(*trained.add(pair=name, seed=seed, lr_max=lr_max, score=score).values(), flush=True)
 
 
 def range_test(pair: pairs.Pair, seed: int) -> sconv.RangeTest:

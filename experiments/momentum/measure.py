@@ -1,6 +1,6 @@
 """The momentum that an optimizer works with, under a callback that sets it and under sconv's.
 
-    python experiments/momentum/measure.py    # momentum.csv and momentum.png beside this file, in half a minute
+    python -m experiments.momentum.measure    # momentum.csv and momentum.png beside this file, in half a minute
 
 A probe tells it: one more weight, of which the loss does not depend. Its velocity is 1 at first, and each update of SGD
 multiplies it by nothing but the momentum.
@@ -8,6 +8,7 @@ multiplies it by nothing but the momentum.
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from sconv.models import lenet5
 from sconv.plots.figures import BLUE, ORANGE
 from sconv.schedules import onecycle_fastai
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).parent
 EPOCHS, BATCH, LR_MAX = 2, 32, 0.1
 
 
@@ -84,14 +85,17 @@ def run(callback: Callable[[int], keras.callbacks.Callback]) -> list[float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", type=Path, default=HERE)
+    into = parser.parse_args().into
     seen = {"set": run(Sets), "sconv": run(lambda steps: sconv.OneCycleScheduler(LR_MAX, steps))}
     planned = onecycle_fastai(LR_MAX).sample(len(seen["set"]))[1]
     assert planned is not None
     columns = {"planned": planned, **seen}
-    with open(HERE / "momentum.csv", "w", newline="") as file:
+    with open(into / "momentum.csv", "w", newline="") as file:
         rows = ([f"{value:.6g}" for value in row] for row in zip(*columns.values(), strict=True))
         csv.writer(file).writerows([list(columns), *rows])
-    draw({name: np.asarray(values) for name, values in columns.items()}).savefig(HERE / "momentum.png", dpi=160)
+    draw({name: np.asarray(values) for name, values in columns.items()}).savefig(into / "momentum.png", dpi=160)
 
 
 def draw(columns: dict[str, np.ndarray]) -> Figure:

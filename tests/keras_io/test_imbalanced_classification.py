@@ -6,15 +6,14 @@ positive.
 
 from __future__ import annotations
 
-import keras
-import numpy as np
 import pytest
-from keras import layers
 from sklearn.datasets import make_classification
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import train_test_split
 
 import sconv
+from experiments.keras_examples.examples import one_over_count
+from experiments.keras_examples.networks import imbalanced_classification
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -27,44 +26,23 @@ def frauds():
     return train_test_split(((x - x.mean(0)) / x.std(0)).astype("float32"), y, stratify=y, random_state=0)
 
 
-def network():
-    model = keras.Sequential(
-        [
-            keras.Input((30,)),
-            layers.Dense(256, "relu"),
-            layers.Dense(256, "relu"),
-            layers.Dropout(0.3),
-            layers.Dense(256, "relu"),
-            layers.Dropout(0.3),
-            layers.Dense(1, "sigmoid"),
-        ]
-    )
-    model.compile(keras.optimizers.Adam(1e-2), "binary_crossentropy")
-    return model
-
-
-def weights(labels):
-    negatives, positives = np.bincount(labels)
-    return {0: 1 / negatives, 1: 1 / positives}
-
-
 def published(frauds):
     x_train, x_test, y_train, y_test = frauds
-    model = network()
-    model.fit(x_train, y_train, batch_size=2048, epochs=20, class_weight=weights(y_train), verbose=0)
+    model = imbalanced_classification(1e-2)
+    model.fit(x_train, y_train, batch_size=2048, epochs=20, class_weight=one_over_count(y_train), verbose=0)
     return average_precision_score(y_test, model.predict(x_test, batch_size=2048, verbose=0))
 
 
 def one_line(frauds):
     x_train, x_test, y_train, y_test = frauds
-    model = network()
+    model = imbalanced_classification(1e-2)
     sconv.fit_one_cycle(
         model,
         x_train,
         y_train,
         batch_size=2048,
         epochs=20,
-        class_weight=weights(y_train),
+        class_weight=one_over_count(y_train),
         range_test={"max_steps": 250},
         verbose=0,
     )

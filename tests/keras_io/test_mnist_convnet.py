@@ -5,11 +5,10 @@ There: Adam at 0.001, batches of 128 of 60,000 digits. Here: 2,000 of them.
 
 from __future__ import annotations
 
-import keras
 import pytest
-from keras import layers
 
 import sconv
+from experiments.keras_examples.networks import mnist_convnet
 from sconv.datasets import mnist_5k
 
 pytestmark = pytest.mark.slow
@@ -21,32 +20,14 @@ def digits():
     return (found.train.images[:2000], found.train.labels[:2000]), (found.test.images, found.test.labels)
 
 
-def convnet():
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Rescaling(1 / 255),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dropout(0.5),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
 def published(digits):
-    model = convnet()
+    model = mnist_convnet(1e-3)
     model.fit(*digits[0], batch_size=128, epochs=6, verbose=0)
     return model.evaluate(*digits[1], verbose=0)[1]
 
 
 def one_line(digits):
-    model = convnet()
+    model = mnist_convnet(1e-3)
     sconv.fit_one_cycle(model, *digits[0], batch_size=128, epochs=3, range_test={"max_steps": 100}, verbose=0)
     return model.evaluate(*digits[1], verbose=0)[1]
 

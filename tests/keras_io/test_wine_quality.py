@@ -6,13 +6,12 @@ Friedman's made-up regression in place of 4,898 wines.
 
 from __future__ import annotations
 
-import keras
 import pytest
-from keras import layers
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import train_test_split
 
 import sconv
+from experiments.keras_examples.networks import wine_quality
 
 # Told are: RMSprop without momentum has none to cycle; so small a network with sigmoids does not diverge.
 pytestmark = [
@@ -28,31 +27,16 @@ def wines():
     return train_test_split(*make_friedman1(5000, noise=1, random_state=0), test_size=0.15, random_state=0)
 
 
-def network():
-    model = keras.Sequential(
-        [
-            keras.Input((10,)),
-            layers.BatchNormalization(),
-            layers.Dense(8, "sigmoid"),
-            layers.Dense(8, "sigmoid"),
-            layers.Dense(1),
-        ]
-    )
-    error = keras.metrics.RootMeanSquaredError()
-    model.compile(keras.optimizers.RMSprop(1e-3), keras.losses.MeanSquaredError(), metrics=[error])
-    return model
-
-
 def published(wines):
     x_train, x_test, y_train, y_test = wines
-    model = network()
+    model = wine_quality(1e-3)
     model.fit(x_train, y_train, batch_size=256, epochs=100, verbose=0)
     return model.evaluate(x_test, y_test, verbose=0)[1]
 
 
 def one_line(wines):
     x_train, x_test, y_train, y_test = wines
-    model = network()
+    model = wine_quality(1e-3)
     sconv.fit_one_cycle(model, x_train, y_train, batch_size=256, epochs=20, range_test={"max_steps": 300}, verbose=0)
     return model.evaluate(x_test, y_test, verbose=0)[1]
 

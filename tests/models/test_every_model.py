@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from sconv import checks
 from sconv.datasets import synthetic
-from sconv.models import cnn3, convnet, densenet, lenet5, lenet_caffe, mlp, resnet, resnet9, wide_resnet
+from sconv.models import airbench, cnn3, convnet, densenet, lenet5, lenet_caffe, mlp, resnet, resnet9, wide_resnet
 
 # Each small enough to train in a test: the module, and settings that differ from the defaults.
 MODELS = {
@@ -26,6 +26,7 @@ MODELS = {
     "wide_resnet": (wide_resnet, {"depth": 10, "widen_factor": 1}),
     "densenet": (densenet, {"depth": 10}),
     "resnet9": (resnet9, {"width": 8, "logit_scale": 1.0}),
+    "airbench": (airbench, {"widths": [8, 16, 16], "logit_scale": 1.0}),
 }
 POLICIES = ("float32", "mixed_bfloat16")
 SHAPE = (16, 16, 3)
@@ -136,7 +137,7 @@ def test_a_seed_repeats_and_another_differs(name):
     kernels = []
     for seed in (0, 0, 1):
         keras.utils.set_random_seed(seed)
-        kernels.append(built(name).get_weights()[0])
+        kernels.append(np.concatenate([weight.ravel() for weight in built(name).get_weights()]))
     assert np.array_equal(kernels[0], kernels[1])
     assert not np.array_equal(kernels[0], kernels[2])
 
@@ -165,6 +166,14 @@ OWN = {
     "wide_resnet": {**IMAGES, **DEPTH, **DROPOUT, "widen_factor": [0]},
     "densenet": {"input_shape": [*IMAGES["input_shape"], (3, 4, 1)], **DEPTH, **DROPOUT, "growth_rate": [0]},
     "resnet9": {"input_shape": [*IMAGES["input_shape"], (7, 8, 3)], **WIDTH, "logit_scale": [0]},
+    "airbench": {
+        "input_shape": [*IMAGES["input_shape"], (8, 9, 3)],
+        "widths": [64, [64, 128], [64, 0, 128]],
+        "activation": ["rleu", 1],
+        "norm_momentum": [1, -0.1],
+        "logit_scale": [0],
+        "training_images": [np.zeros((4, 28, 28, 3)), np.zeros((1, 28, 28, 1)), "images"],
+    },
 }
 
 

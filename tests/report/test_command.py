@@ -1,5 +1,6 @@
 """python -m sconv.report, as its user sees it."""
 
+import re
 import subprocess
 import sys
 
@@ -92,21 +93,47 @@ def test_the_files_go_where_the_runs_are(tmp_path, monkeypatch, capsys):
 
 def test_list_has_a_line_a_run(sweep, capsys):
     assert main(["--list", str(sweep)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:2] == ["status", "schedule"]
-    assert len(lines) == 1 + 9
-    assert lines[1].split()[:2] == ["finished", "baseline"]
-    assert lines[-1].split()[:4] == ["diverged", "onecycle", "10.00", "40.0"]
-    assert lines[-1].endswith(str(sweep / "8-x"))
+    heading, names, *lines = capsys.readouterr().out.splitlines()
+    assert (heading.split(), names.split()) == (["test", "training"], ["run", "status", "acc", "%", "seconds"])
+    assert len(lines) == 9
+    assert lines[-1].split() == [str(sweep / "8-x"), "diverged", "10.00", "40.0"]
 
 
-def test_list_names_what_it_cannot_read(tmp_path, capsys):
+def test_a_narrow_terminal_has_fewer_columns_and_none_of_them_cut(sweep, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert main([str(sweep), "--no-files"]) == 0
+    lines = capsys.readouterr().out.partition("What each group ends at")[2].splitlines()
+    tables = [line for line in lines if not line.startswith("·")]
+    assert "…" not in "".join(tables)
+    assert sum(line.startswith(("baseline", "group")) for line in tables) == 4
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_list_fits_a_terminal(sweep, capsys, monkeypatch, columns):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["--list", str(sweep)]) == 0
+    printed = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    assert max(map(len, printed.splitlines())) <= columns
+    assert "".join(printed.split()).startswith(str(sweep))
+    (line,) = (line.split() for line in printed.splitlines() if line.startswith("8-x"))
+    assert line == ["8-x", "diverged", "10.00", "40.0"][: 4 if columns == 80 else 3]
+
+
+def test_list_names_what_it_cannot_read_and_counts_what_is_no_training(tmp_path, capsys):
     fabricate.run(tmp_path / "0", [0.5])
     (fabricate.run(tmp_path / "1", [0.5]) / "summary.json").write_text("{")
+    for task in ("evaluate", "show", "evaluate"):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}" / ".hydra"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(f"task: {{_target_: sconv.runner.tasks.{task}.{task}}}\n")
     assert main(["--list", str(tmp_path)]) == 0
     printed = capsys.readouterr()
-    assert len(printed.out.splitlines()) == 2
-    assert "1: summary.json: not JSON" in printed.err
+    assert len(printed.out.splitlines()) == 3
+    broken, others = printed.err.splitlines()
+    assert "1: summary.json: not JSON" in broken
+    assert others == "3 other folders: evaluate, show"
 
 
 def test_compare_shows_the_settings_that_differ_and_the_metrics(tmp_path, capsys):

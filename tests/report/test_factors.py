@@ -15,10 +15,10 @@ def alike(steps, ends):
 
 @pytest.mark.parametrize(
     ("target", "steps"),
-    [(0.5, 100), (0.6, 100), (0.7, np.sqrt(100 * 400)), (0.75, 100 * 4**0.75), (0.8, 400), (0.9, np.inf)],
+    [(0.5, 100), (0.6, 100), (0.7, 100 * (4 / 3) ** 2), (0.75, 100 * 1.6**2), (0.8, 400), (0.9, np.inf)],
 )
-def test_between_two_budgets_a_curve_is_straight_over_the_logarithm_of_steps(target, steps):
-    # It dips later: the first time counts.
+def test_between_two_budgets_the_error_falls_as_a_power_of_the_steps(target, steps):
+    # 0.4 and 0.2 of error after 100 and 400 steps are 4 / sqrt(steps). It dips later: the first time counts.
     means = np.array([[0.6, 0.8, 0.7]])
     assert steps_to(np.array([target]), np.array([100.0, 400, 1600]), means)[0] == pytest.approx(steps)
 
@@ -26,8 +26,8 @@ def test_between_two_budgets_a_curve_is_straight_over_the_logarithm_of_steps(tar
 def test_the_baseline_is_asked_for_its_best_budget_and_the_other_for_as_much():
     baseline = alike([100, 400, 1600], [0.5, 0.8, 0.79])  # the longest is not the best
     assert fewer(baseline, alike([100, 400], [0.8, 0.9])).value == pytest.approx(4)
-    assert fewer(baseline, alike([100, 400], [0.7, 0.9])).value == pytest.approx(2)
-    assert fewer(baseline, alike([400, 1600], [0.7, 0.9])).value == pytest.approx(0.5)
+    assert fewer(baseline, alike([100, 400], [0.6, 0.9])).value == pytest.approx(2)
+    assert fewer(baseline, alike([400, 1600], [0.6, 0.9])).value == pytest.approx(0.5)
     assert fewer(baseline, alike([100, 400], [0.7, 0.79])).value == 0
 
 
@@ -37,7 +37,7 @@ def test_what_the_smallest_budget_reaches_is_a_lower_bound():
 
 
 def test_two_seeds_have_a_factor_and_no_interval():
-    found = fewer([(400, [0.8, 0.8])], alike([100, 400], [0.7, 0.9]))
+    found = fewer([(400, [0.8, 0.8])], alike([100, 400], [0.6, 0.9]))
     assert found.value == pytest.approx(2)
     assert (found.low, found.high, found.note) == (None, None, "2 seeds: no interval (needs 3)")
 
@@ -48,11 +48,13 @@ def test_seeds_that_do_not_get_there_are_in_the_interval():
     assert found.value > 1 > found.low == 0
 
 
-@pytest.mark.parametrize(("true", "seeds", "deviation"), [(2, 3, 0.01), (4, 3, 0.02), (4, 5, 0.003), (1, 5, 0.01)])
+@pytest.mark.parametrize(
+    ("true", "seeds", "deviation"), [(2, 3, 0.01), (4, 3, 0.02), (4, 5, 0.003), (1, 5, 0.01), (3, 20, 0.001)]
+)
 def test_the_interval_holds_the_factor_put_in(true, seeds, deviation):
     # The error falls as a power of the steps, for the other schedule as after `true` times as many. Of 200 comparisons
     # 95 % are 190; the interval is meant to err to the wide side, and not to be so wide that it says nothing.
-    random, held, widths, values = np.random.default_rng(7), 0, [], []
+    random, held, widths, values, unreached = np.random.default_rng(7), 0, [], [], 0
     for _ in range(200):
         baseline, other = (
             [(at, 1 - 0.6 * (at * times / 100) ** -0.5 + deviation * random.normal(size=seeds)) for at in BUDGETS]
@@ -62,8 +64,13 @@ def test_the_interval_holds_the_factor_put_in(true, seeds, deviation):
         held += found.low <= true <= found.high
         widths.append(found.high / max(found.low, 0.1))
         values.append(found.value)
+        unreached += found.value == 0 and not found.undecided
     assert held >= 188
-    if true > 1:  # of two alike one does not reach the other, half of the time
-        assert np.median(values) == pytest.approx(true, rel=0.1)
+    # Of two alike one ends below the other half of the time; that it does not get there is said of next to none.
+    assert unreached <= 5
+    if true == 1:
+        assert values.count(0) > 50
+    else:
+        assert np.median(values) == pytest.approx(true, rel=0.01 if deviation < 0.01 else 0.1)
     if deviation == 0.003:
         assert np.median(widths) < 1.5

@@ -135,7 +135,7 @@ def test_runs_of_another_task_are_left_out_and_counted(tmp_path):
         fabricate.run(tmp_path / f"lr{seed}", [0.5], seed=seed, settings={"task._target_": "sconv.lr_finder.find"})
     (group,), notes = groups.gather([tmp_path])
     assert len(group.runs) == 1
-    assert notes == ["left out: 2 of another task (sconv.lr_finder.find)"]
+    assert notes == ["2 other folders: find"]
 
 
 def test_runs_that_should_be_alike_and_were_made_on_other_machines_are_named(tmp_path):

@@ -1,5 +1,7 @@
 """report.html in a real browser: Chromium without a head, a fresh profile, and nothing but the file."""
 
+import contextlib
+import itertools
 import json
 import re
 from pathlib import Path
@@ -287,7 +289,11 @@ def test_a_budget_chart_shows_the_gap_and_a_picture_of_it_can_be_kept(chromium, 
     until(chromium, READY.replace("5", "6"))
     gap = "const one = chartOf('budgets0').renderers.find((r) => r.name === 'gap' && r.glyph.type === 'Line');"
     assert chromium.execute_script(gap + "return Array.from(one.data_source.data.x)") == pytest.approx([40, 80])
+    labels = chromium.execute_script("return chartOf('budgets0').center.flatMap((one) => one.text ?? [])")
     words = find(chromium, "#budgets0 .key")[0].text
+    assert len(labels) == 1
+    assert labels[0].startswith("2.00 x fewer steps [")
+    assert labels[0] in words
     assert re.search(r"onecycle needs 2\.00 x fewer steps \[\S+, \S+\] to reach the 70\.00 % that baseline", words)
     assert words.split("\n")[-1] in find(chromium, ".verdict")[0].text
     assert chromium.execute_script("return chartOf('budgets0').x_scale.type") == "LogScale"
@@ -305,20 +311,90 @@ def test_a_budget_chart_shows_the_gap_and_a_picture_of_it_can_be_kept(chromium, 
     assert [entry for entry in chromium.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_system_says_light_or_dark_and_the_button_turns_it_round(browser, dark):
+PHONE = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+ZOOMED = {"width": 700, "height": 450, "deviceScaleFactor": 2, "mobile": False}  # 200 % of 1400 pixels
+
+
+@contextlib.contextmanager
+def seen(browser, size, dark=False):
+    """As on a screen of this size, of a system that is light or dark."""
     features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_axe_has_no_findings(chromium, budgets):
+    """As the page is at first, and with all that can be shown shown and a group taken off."""
+    axe = pytest.importorskip("axe_core_python", reason="no axe: pip install 'sconv[slow]'")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text()
+    run = "axe.run(document).then((told) => arguments[0](told.violations.map((one) => [one.id, one.nodes[0].html])))"
+    for size, dark in itertools.product((WIDE, PHONE, ZOOMED), (False, True)):
+        with seen(chromium, size, dark):
+            chromium.get(budgets.as_uri())
+            until(chromium, "return all('.chart').length && charts().every((one) => viewOf(one)?.canvas_view)")
+            # Not as a script of the page, which runs none but its own.
+            chromium.execute_cdp_cmd("Runtime.evaluate", {"expression": script})
+            assert chromium.execute_async_script(run) == [], (size, dark)
+            for box in ("#more", "#seeds", ".chip"):
+                chromium.execute_script(f"document.querySelector('{box}').click()")
+            assert chromium.execute_async_script(run) == [], (size, dark)
+            wide = chromium.execute_script("return document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, size
+
+
+def test_the_keyboard_alone_does_it_all(chromium, budgets, tmp_path):
+    """Every control is a stop of the Tab key, seen and in the order of the page; it sorts, shows, hides and saves."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    chromium.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    chromium.get(budgets.as_uri())
+    until(chromium, READY.replace("5", "6"))
+    stops = "return all('button, input, select, .chart, .settings').filter((one) => one.getClientRects().length)"
+    controls, ring = chromium.execute_script(stops), "return getComputedStyle(document.activeElement).outlineStyle"
+
+    def press(*keys):
+        ActionChains(chromium).send_keys(*keys).perform()
+
+    for control in controls:
+        press(Keys.TAB)
+        assert chromium.switch_to.active_element == control
+        assert chromium.execute_script(ring) != "none", control.get_attribute("outerHTML")
+    for control in reversed(controls):  # back to the first
+        assert chromium.switch_to.active_element == control
+        kind = control.get_attribute("class")
+        if kind == "save" and control.get_attribute("data-kind") == "svg":
+            press(Keys.ENTER)
+        elif kind == "chip" or control.get_attribute("id") in ("theme", "more"):
+            press(Keys.SPACE)
+        elif control.text == "test acc %":
+            press(Keys.ENTER)
+        ActionChains(chromium).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
+    numbers = [float(text.split()[0]) for text in column(chromium, "test acc %")]
+    assert numbers == sorted(numbers)
+    assert numbers != sorted(numbers, reverse=True)
+    assert all(head.is_displayed() for head in find(chromium, "#results thead th"))
+    assert chromium.execute_script("return curves().every((one) => one.renderers.every((line) => !line.visible))")
+    assert find(chromium, "#theme")[0].text == "light"
+    charts = {f"{one.get_attribute('id')}.svg" for one in find(chromium, "figure")}
+    wait(chromium, lambda _: {path.name for path in tmp_path.iterdir()} == charts)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_system_says_light_or_dark_and_the_button_turns_it_round(browser, dark):
     light = "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0]) > 60"
     label = "return charts()[0].left[0].major_label_text_color"
-    try:
+    with seen(browser, WIDE, dark):
         until(browser, f"return ({light}) === {'false' if dark else 'true'}")
         colour = browser.execute_script(label)
         find(browser, "#theme")[0].click()
         until(browser, f"return ({light}) === {'true' if dark else 'false'}")
         assert browser.execute_script(label) != colour
-    finally:
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def test_on_a_phone_nothing_sticks_out_and_a_finger_on_a_chart_scrolls(browser):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sconv.models import airbench
 from sconv.runner import build
 from sconv.runner.config import data
 
@@ -74,6 +75,23 @@ def test_layers_stay_as_they_are_in_the_first_epochs(compose):
     moved = update(compose, "lr_factors={dense: 0.25}", "freeze_epochs=1", "epochs=2")
     for share, (_, before, after), gradient in zip([0, 0, 1, 1], moved, gradients(update(compose)), strict=True):
         assert after == pytest.approx(before - share * LR * gradient, abs=1e-6)
+
+
+def test_one_learning_rate_for_all_layers_of_a_pattern(compose):
+    one, all_of_them = (update(compose, f"lr_factors={{{name}: 0.25}}") for name in ("dense", "dense*"))
+    assert [np.array_equal(left[2], right[2]) for left, right in zip(one, all_of_them, strict=True)] == [
+        *(True, True, False, False)
+    ]
+
+
+def test_a_model_that_asks_for_training_images_gets_them(compose):
+    cfg = compose("dataset=synthetic", "dataset.shape=[12,12,3]", "model=airbench", "model.widths=[4,4,4]")
+    dataset = data.load_dataset(cfg.dataset)
+    model, _ = build.build(cfg, dataset, 0.1)
+    kernel, bias = airbench.whitening(dataset.train.images[:1000] / np.float32(255))
+    found = model.get_layer("whitening").get_weights()
+    assert np.allclose(found[0], kernel, rtol=1e-3)
+    assert np.allclose(found[1], bias, rtol=1e-3)
 
 
 def test_clipping(compose):

@@ -65,7 +65,7 @@ def test_no_argument_trains_on_real_images(command, tmp_path):
     assert f"{summary['seconds']['training']:.1f} s" in said
     assert str(directory.relative_to(tmp_path)) in said.splitlines()[2]
     assert "tensorboard --logdir outputs" in said
-    assert len(lines) - cfg.epochs <= 6
+    assert len(lines) - cfg.epochs <= 7
 
 
 # --- Errors: what can be got wrong, kind by kind, is in test_bad_input.py -------------------------------------------

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
 import pytest
+from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from hydra.utils import get_method, get_object, instantiate
 from omegaconf import OmegaConf
 
 from sconv.runner.config.schema import CONF
+from sconv.runner.sweeps.hydra_callback import SweepCallback
 
 FILES = sorted(path for path in CONF.glob("*/**/*.yaml") if not path.is_relative_to(CONF / "hydra"))
 
@@ -187,17 +192,40 @@ def test_names_of_run_directories(compose):
     named = where("name='a/b: c'")
     assert len(named.parts) == len(usual.parts)
     assert named.name.endswith("-a_b_c")
-    assert where("name=same") != where("name=same")
+    assert re.fullmatch(r"\d\d-\d\d-\d\d-a_b_c", named.name)
 
 
 def test_names_of_sweep_jobs(compose):
-    compose()
-    given = ["schedule=onecycle", "model._target_=my.own/thing", "x='$(rm) *'"]
-    name = OmegaConf.create({"given": given, "made": "${sconv.folder:${given}}"}).made
-    assert name.startswith("schedule=onecycle,model._target_=my.own_thing,x=")
-    assert not set(name) & set("/\\$(){}[]*?'\"` \t\n;&|<>~")
-    long = OmegaConf.create({"given": ["a" * 50] * 9, "made": "${sconv.folder:${given}}"}).made
-    assert len(long) < 200
+    def name(*overrides, alike=()):
+        excluded = f"hydra.job.config.override_dirname.exclude_keys=[{','.join(alike)}]"
+        return compose(*overrides, "hydra.job.num=3", excluded, hydra=True).hydra.sweep.subdir
+
+    given = ["schedule=onecycle", "++model._target_=my.own/thing", "name='$(rm) *'", "epochs=2"]
+    assert name(*given).startswith("3-schedule=onecycle,++model._target_=my.own_thing,name=")
+    assert not set(name(*given)) & set("/\\$(){}[]*?'\"` \t\n;&|<>~")
+    assert name(*given, alike=["name", "model._target_"]) == "3-schedule=onecycle,epochs=2"
+    assert name("epochs=2", alike=["epochs"]) == "3-onecycle_fastai-lenet5-mnist_5k"
+    assert len(name(f"name={'a' * 450}")) < 200
+
+
+@pytest.mark.parametrize("kind", ["run", "sweep"])
+def test_those_that_begin_in_one_second_have_each_a_directory_of_its_own(compose, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("atexit.register", lambda *_: None)
+    cfg = compose("name=same", hydra=True)
+    name = Path(cfg.hydra[kind].dir)  # from now on it knows what time it is
+    starts = [copy.deepcopy(cfg) for _ in range(8)]
+    start = SweepCallback.on_run_start if kind == "run" else SweepCallback.on_multirun_start
+    with initialize_config_dir(str(CONF), version_base="1.3"), ThreadPoolExecutor(len(starts)) as pool:
+        list(pool.map(lambda config: start(SweepCallback(), config), starts))
+    expected = {str(name), *(f"{name}-{number}" for number in range(2, 9))}
+    assert {config.hydra[kind].dir for config in starts} == expected
+    assert {str(name.parent / path.name) for path in name.parent.iterdir()} == expected
+    # One that the user names is that one, or none at all: who holds it is asked elsewhere.
+    named = compose(f"hydra.{kind}.dir={name}", hydra=True)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        start(SweepCallback(), named)
+    assert named.hydra[kind].dir == str(name)
 
 
 COMPOSING = """

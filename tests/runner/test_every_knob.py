@@ -351,6 +351,9 @@ MODELS = {
     "widen_factor": "2",
     "growth_rate": "4",
     "logit_scale": "1",
+    "widths": "[4,4,4]",
+    "activation": "gelu",
+    "norm_momentum": "0.9",
     "frozen": "true",
     "backbone._target_": "keras.applications.MobileNet",
 }
@@ -385,7 +388,7 @@ def options(group):
 
 
 def same(one, other):
-    return all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
 def idle(compose, group, option, values, see, beside=()):
@@ -434,13 +437,14 @@ def test_every_leaf_of_an_optimizer_changes_the_weights_of_some_updates(compose,
 @pytest.mark.filterwarnings("ignore:`input_shape` is undefined")
 @pytest.mark.parametrize("option", options("model"))
 def test_every_leaf_of_a_model_changes_what_it_gives(compose, option):
-    """As in training, from the same seed; or how many of its weights are trained."""
+    """As in training, from the same seed; or how many of its weights are trained, or what averages it keeps."""
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
 
     def outputs(cfg):
         keras.utils.set_random_seed(0)
         model = instantiate(cfg.model, input_shape=images.shape[1:], classes=4, _convert_="all")
-        return np.asarray(model(images, training=True)), np.array(len(model.trainable_variables))
+        given, averages = np.asarray(model(images, training=True)), model.non_trainable_weights
+        return given, np.array(len(model.trainable_variables)), *(np.asarray(average) for average in averages)
 
     values = {"depth": DEPTHS.get(option, "14"), **MODELS}
     assert idle(compose, "model", option, values, outputs, MODELS_BESIDE.get(option, ())) == []

@@ -124,7 +124,7 @@ def killing(folder):
     return [*JOBS, "dataset._target_=killer.load", "+dataset.seed=${seed}", f"+dataset.folder={folder}"]
 
 
-def found_in(folder):
+def found(folder):
     return {run.name[0]: runs.read_summary(run) for run in runs.find(folder)}
 
 
@@ -146,7 +146,9 @@ def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):
     pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher", reason=f"needs sconv[{launcher}]")
     first = sconv(tmp_path, environment, *killing(tmp_path), *options)
     assert first.returncode == 1, first.stderr
-    before = found_in(tmp_path)
+    before = found(tmp_path)
+    # What all jobs are told alike is in no name.
+    assert {run.name for run in runs.find(tmp_path)} == {f"{number}-seed={number}" for number in before}
     assert (tmp_path / "killed").exists()
     assert before["1"]["status"] == "running"
     assert [line.split()[2] for line in first.stdout.splitlines() if line.startswith("1 seed=1 ")] == ["killed"]
@@ -165,7 +167,7 @@ def test_a_kill_does_not_end_it(tmp_path, environment, launcher, options):
     assert f"resume_sweep={sweep.relative_to(tmp_path)}" in first.stdout
     second = sconv(tmp_path, environment, *killing(tmp_path), *options, f"resume_sweep={sweep}")
     assert second.returncode == 0, second.stderr
-    after = found_in(tmp_path)
+    after = found(tmp_path)
     assert {summary["status"] for summary in after.values()} == {"finished"}
     assert len(after) == 3
     assert all(after[number] == before[number] for number in finished)
@@ -279,9 +281,9 @@ def test_a_cluster_that_shares_no_disk_brings_back_what_its_nodes_leave(tmp_path
     assert ran.returncode == 0, ran.stderr
     assert [path.read_text() for path in there.glob("node-*")] == ["0", "0"]
     assert list(here.glob("node-*")) == []
-    found = {number: summary for number, summary in found_in(here).items() if summary["status"] == "finished"}
-    assert sorted(found) == ["0", "1", "2"]
-    assert {summary["device"]["threads"] for summary in found.values()} == {1}
+    summaries = found(here)
+    assert [summaries[number]["status"] for number in "012"] == ["finished"] * 3
+    assert {summary["device"]["threads"] for summary in summaries.values()} == {1}
     for run in runs.find(there):
         (brought,) = here.rglob(run.name)
         left = {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}

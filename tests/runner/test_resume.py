@@ -98,11 +98,10 @@ class Left:
         model = keras.saving.load_model(directory / "model.keras")
         self.weights = [value.tobytes() for value in model.get_weights()]
         self.slots = [variable.numpy().tobytes() for variable in model.optimizer.variables]
-        self.curves = {}
-        for name in (name for name in ("train", "validation", "test") if (directory / name).is_dir()):
-            events = EventAccumulator(str(directory / name), size_guidance={"scalars": 0}).Reload()
-            for tag in events.Tags()["scalars"]:
-                self.curves[name, tag] = [(event.step, event.value) for event in events.Scalars(tag)]
+        events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
+        self.curves = {
+            tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+        }
         summary = runs.read_summary(directory)
         told = ("status", "steps", "final", "best", "test", "learned", "schedule", "precision", "accelerated", "seed")
         self.summary = {name: summary.get(name) for name in told}
@@ -177,7 +176,7 @@ def test_restarted_with_half_the_learning_rate(job, tmp_path):
     kept = BATCHES * places[-1][0]
     np.testing.assert_allclose(shares[kept:], 0.5 ** len(places), rtol=1e-6)
     assert shares[0] == pytest.approx(1 if kept else shares[-1])
-    assert [step for step, _ in left.curves["train", "loss"]] == list(range(4 * BATCHES))
+    assert [step for step, _ in left.curves["loss"]] == list(range(4 * BATCHES))
     ((last, _),) = checkpoint_file.listed(directory / "checkpoints")
     Left(resumed(job, directory, last, small, tmp_path)).check_equals(left)
 

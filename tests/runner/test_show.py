@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -113,6 +114,16 @@ def test_the_picture_draws_the_table_with_its_knots_and_epochs(tmp_path: Path) -
     first, last = upper.get_xlim()
     assert epochs.get_xlim() == pytest.approx((first / 125, last / 125))
     assert len(plots.schedule(rates, None).axes) == 1
+
+
+@pytest.mark.parametrize("knots", [[450, 900, 999], [100, 120, 140, 160, 900, 950, 999], [0, 20, 40, 999]])
+def test_values_at_close_knots_do_not_lie_on_each_other(knots):
+    figure = plots.schedule(*onecycle(0.1).sample(1000), knots=knots)
+    figure.draw_without_rendering()
+    for axis in figure.axes[:2]:
+        places = [text.get_window_extent() for text in axis.texts]
+        assert len(places) >= 3
+        assert not any(one.overlaps(other) for one, other in itertools.combinations(places, 2))
 
 
 def test_the_sheet_has_a_panel_for_each() -> None:

@@ -128,7 +128,7 @@ def test_means_over_seeds_and_the_report_to_ask_for(tmp_path, monkeypatch):
                 ["schedule=[a,b]", "3", "0.6667", "±", spread, "1.5", "±", "0.0"],
                 ["schedule=[c]", "1", "0.7000", "1.5"],
             ]
-        assert max(len(line) for line in lines if ": " not in line and "resume" not in line) <= width
+        assert max(len(line) for line in lines if not re.search(": |resume|http", line)) <= width
     assert "mean" not in told(tmp_path / "a sweep" / "3-cut_short")[1]
 
 
@@ -144,7 +144,7 @@ def test_a_long_name_loses_nothing(tmp_path):
     name = "0-" + ",".join(f"override{number}={number * 111}" for number in range(8))
     job(tmp_path / name, "finished", 0.5)
     said = told(tmp_path, width=60)[1]
-    assert name[2:] in re.sub(r"\s|finished|0\.5000|125|3\.2", "", said)
+    assert name[2:].replace(",", "") in re.sub(r"\s|finished|0\.5000|125|3\.2", "", said)
 
 
 # --- The sweep that runs -------------------------------------------------------------------------------------------

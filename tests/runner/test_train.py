@@ -49,7 +49,7 @@ def summary_of(directory):
 
 def test_directory(finished_run):
     names = {path.name for path in finished_run.iterdir()}
-    assert {"summary.json", "epochs.csv", "steps.csv", "train", "test", "model.keras"} <= names
+    assert {"summary.json", "epochs.csv", "steps.csv", "model.keras"} <= names
     assert not [name for name in names if name.startswith(".") and name != ".hydra"]
 
 
@@ -259,7 +259,7 @@ def test_diverged_in_evaluation_still_writes_json(train, tmp_path):
 
 FOCAL = "loss._target_=keras.losses.CategoricalFocalCrossentropy"
 TOLD = {
-    "a wide terminal": (["lr_max=0.2"], 80, "curves "),
+    "a wide terminal": (["lr_max=0.2"], 80, "http://localhost:6006/"),
     "a narrow one, lr too high": (
         ["lr_max=1000"],
         40,

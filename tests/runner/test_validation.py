@@ -64,9 +64,9 @@ def test_the_summary_has_both_and_says_which_was_monitored(run):
 def test_the_last_lines_name_both_and_no_best(run):
     _, said, monitored, right = run
     lines = said.splitlines()
-    assert [f"val accuracy   {monitored:.4f}", f"test accuracy  {right:.4f}"] == lines[-5:-3]
+    assert [f"val accuracy   {monitored:.4f}", f"test accuracy  {right:.4f}"] == lines[-6:-4]
     assert "best" not in said
-    assert f" val_acc {monitored:.1%} " in lines[-6]
+    assert f" val_acc {monitored:.1%} " in lines[-7]
 
 
 def test_without_a_validation_split_the_test_split_is_monitored_and_called_so(finished_run, train, tmp_path):
@@ -83,16 +83,14 @@ def test_without_a_validation_split_the_test_split_is_monitored_and_called_so(fi
 
 def test_tensorboard_shows_each_under_its_name(run):
     directory, _, monitored, right = run
-    found = {}
-    for split in runs.SPLITS:
-        events = EventAccumulator(str(directory / split)).Reload()
-        found[split] = events.Scalars("epoch_accuracy")[-1]
+    events = EventAccumulator(str(directory)).Reload()
+    found = {split: events.Scalars(f"epoch_accuracy/{split}")[-1] for split in runs.SPLITS}
     assert (found["validation"].value, found["validation"].step) == (pytest.approx(monitored), 6)
     assert (found["test"].value, found["test"].step) == (pytest.approx(right), 6)
-    told = EventAccumulator(str(directory)).Reload().PluginTagToContent("hparams")[metadata.EXPERIMENT_TAG]
+    told = events.PluginTagToContent("hparams")[metadata.EXPERIMENT_TAG]
     metrics = plugin_data_pb2.HParamsPluginData.FromString(told).experiment.metric_infos
     assert {(one.name.group, one.name.tag, one.display_name) for one in metrics} == {
-        (split, f"epoch_{name}", f"{split} {name}") for split in runs.SPLITS for name in ("accuracy", "loss")
+        ("", f"epoch_{name}/{split}", f"{split} {name}") for split in runs.SPLITS for name in ("accuracy", "loss")
     }
 
 

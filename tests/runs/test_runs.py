@@ -181,16 +181,18 @@ def test_scalars_of_each_step_and_epoch(tmp_path, monitored):
         run.steps(3, RATES, MOMENTA, LOSSES * 2)
         run.epoch(1, 3, 1.0, {"loss": 2.0, "accuracy": 0.5, "val_loss": 3.0, "val_accuracy": 0.25}, monitored)
         run.epoch(2, 6, 2.0, {"loss": 1.0, "accuracy": 0.75, "val_loss": 1.5, "val_accuracy": 0.5}, monitored)
-    train = scalars(tmp_path / "train")
-    assert set(train) == {"learning_rate", "momentum", "loss", "epoch_loss", "epoch_accuracy"}
+    train = scalars(tmp_path)
+    epochs = {f"epoch_{name}/{split}" for name in ("loss", "accuracy") for split in ("train", monitored)}
+    assert set(train) == {"learning_rate", "momentum", "loss", *epochs}
     assert train["learning_rate"] == [(step, np.float32(RATES[step % 3])) for step in range(6)]
     assert train["momentum"] == [(step, np.float32(MOMENTA[step % 3])) for step in range(6)]
     assert train["loss"] == [(step, LOSSES[step % 3] * (1 + step // 3)) for step in range(6)]
-    assert train["epoch_loss"] == [(1, 2.0), (2, 1.0)]
-    assert train["epoch_accuracy"] == [(1, 0.5), (2, 0.75)]
-    expected = {"epoch_loss": [(1, 3.0), (2, 1.5)], "epoch_accuracy": [(1, 0.25), (2, 0.5)]}
-    assert scalars(tmp_path / monitored) == expected
-    assert len(list(tmp_path.glob("*/events.out.tfevents.*"))) == 2
+    assert train["epoch_loss/train"] == [(1, 2.0), (2, 1.0)]
+    assert train["epoch_accuracy/train"] == [(1, 0.5), (2, 0.75)]
+    assert train[f"epoch_loss/{monitored}"] == [(1, 3.0), (2, 1.5)]
+    assert train[f"epoch_accuracy/{monitored}"] == [(1, 0.25), (2, 0.5)]
+    # One entry in TensorBoard's list of runs.
+    assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
 
 
 @pytest.mark.parametrize("momenta", [MOMENTA, None], ids=["momentum", "left alone"])
@@ -222,15 +224,15 @@ def test_steps_that_cannot_be_read(tmp_path, text):
 def test_no_momentum_no_curve(tmp_path):
     with runs.RunWriter(tmp_path) as run:
         run.steps(0, RATES, None, LOSSES)
-    assert set(scalars(tmp_path / "train")) == {"learning_rate", "loss"}
+    assert set(scalars(tmp_path)) == {"learning_rate", "loss"}
 
 
 def test_curves_can_be_watched_after_each_epoch(tmp_path):
     with runs.RunWriter(tmp_path) as run:
         run.steps(0, RATES, MOMENTA, LOSSES)
         run.epoch(1, 3, 1.0, {"loss": 2.0, "val_loss": 3.0})
-        assert len(scalars(tmp_path / "train")["loss"]) == 3
-        assert scalars(tmp_path / "test")["epoch_loss"] == [(1, 3.0)]
+        assert len(scalars(tmp_path)["loss"]) == 3
+        assert scalars(tmp_path)["epoch_loss/test"] == [(1, 3.0)]
 
 
 def test_a_run_begun_again_starts_its_curves_afresh(tmp_path):
@@ -241,7 +243,7 @@ def test_a_run_begun_again_starts_its_curves_afresh(tmp_path):
             run.steps(0, RATES, MOMENTA, LOSSES)
             raise KeyboardInterrupt
     assert len(rows(tmp_path / "steps.csv")) == 3
-    assert [step for step, _ in scalars(tmp_path / "train")["loss"]] == [0, 1, 2]
+    assert [step for step, _ in scalars(tmp_path)["loss"]] == [0, 1, 2]
 
 
 class Killed(BaseException):
@@ -320,22 +322,22 @@ def test_hparams(tmp_path, succeeded):
     experiment = found[metadata.EXPERIMENT_TAG].experiment
     assert {info.name for info in experiment.hparam_infos} == set(values)
     metrics = {(info.name.group, info.name.tag) for info in experiment.metric_infos}
-    assert metrics == {("test", "epoch_accuracy"), ("test", "epoch_loss")}
+    assert metrics == {("", "epoch_accuracy/test"), ("", "epoch_loss/test")}
     status = found[metadata.SESSION_END_INFO_TAG].session_end_info.status
     assert status == (api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE)
 
 
 def test_the_runner_fills_them(finished_run):
     """Tables and TensorBoard tell the same of a real run."""
-    train, test = scalars(finished_run / "train"), scalars(finished_run / "test")
+    curves = scalars(finished_run)
     steps, epochs = rows(finished_run / "steps.csv"), rows(finished_run / "epochs.csv")
     for tag in ("learning_rate", "momentum", "loss"):
-        assert train[tag] == [(int(row["step"]), np.float32(row[tag])) for row in steps]
+        assert curves[tag] == [(int(row["step"]), np.float32(row[tag])) for row in steps]
     for tag in ("loss", "accuracy"):
         expected = [(int(row["epoch"]), np.float32(row[tag])) for row in epochs]
-        assert train[f"epoch_{tag}"] == expected
+        assert curves[f"epoch_{tag}/train"] == expected
         expected = [(int(row["epoch"]), np.float32(row[f"val_{tag}"])) for row in epochs]
-        assert test[f"epoch_{tag}"] == expected
+        assert curves[f"epoch_{tag}/test"] == expected
     values = hparams(finished_run)[metadata.SESSION_START_INFO_TAG].session_start_info.hparams
     chosen = {name: values[name].string_value for name in ("schedule", "optimizer", "model", "dataset")}
     assert chosen == {"schedule": "onecycle_fastai", "optimizer": "sgd", "model": "mlp", "dataset": "synthetic"}

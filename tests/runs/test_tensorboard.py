@@ -27,6 +27,13 @@ const text = node => (node.nodeType === 3 ? node.data + "\\n" : "") +
     [...(node.shadowRoot ? node.shadowRoot.childNodes : []), ...node.childNodes].map(text).join(""));
 return text(document.body)
 """
+# What the boxes that are ticked say, also inside components.
+TICKED = """
+const below = node => [...node.querySelectorAll("*")];
+const all = node => below(node).flatMap(one => [one, ...(one.shadowRoot ? all(one.shadowRoot) : [])]);
+const boxes = all(document).filter(one => one.localName === "paper-checkbox" && one.checked);
+return boxes.map(one => one.innerText.trim()).filter(said => said)
+"""
 
 
 def get(url, body=None):
@@ -77,7 +84,7 @@ def tensorboard(sweep, environment):
         port = next((match[1] for line in server.stderr if (match := re.search(r"http://[^:]+:(\d+)/", line))), None)
         assert port, "TensorBoard did not start"
         address = f"http://localhost:{port}"
-        last = f"{runs.find(sweep)[-1].name}/test"
+        last = runs.find(sweep)[-1].name
         wait_for(f"{address}/data/plugin/scalars/tags", lambda found: last in found, 60)
         yield address
     finally:
@@ -88,11 +95,12 @@ def tensorboard(sweep, environment):
 
 def test_learning_rate_and_momentum_of_each_step(tensorboard, sweep):
     tags = get(f"{tensorboard}/data/plugin/scalars/tags")
+    epochs = {f"epoch_{name}/{split}" for name in ("loss", "accuracy") for split in ("train", "test")}
+    assert set(tags) == {run.name for run in runs.find(sweep)}  # one entry a run
     for run in runs.find(sweep):
-        assert set(tags[f"{run.name}/train"]) == {"learning_rate", "momentum", "loss", "epoch_loss", "epoch_accuracy"}
-        assert set(tags[f"{run.name}/test"]) == {"epoch_loss", "epoch_accuracy"}
+        assert set(tags[run.name]) == {"learning_rate", "momentum", "loss", *epochs}
         for tag in ("learning_rate", "momentum", "loss"):
-            points = get(f"{tensorboard}/data/plugin/scalars/scalars?run={run.name}%2Ftrain&tag={tag}")
+            points = get(f"{tensorboard}/data/plugin/scalars/scalars?run={run.name}&tag={tag}")
             written = [(int(row["step"]), float(row[tag])) for row in rows(run / "steps.csv")]
             assert [step for _, step, _ in points] == [step for step, _ in written]
             assert [value for _, _, value in points] == pytest.approx([value for _, value in written], rel=1e-6)
@@ -115,8 +123,8 @@ def test_hparams_hold_the_knobs_and_the_metrics(tensorboard, sweep):
         assert group["sessions"][0]["status"] == "STATUS_SUCCESS"
         found = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
         last = rows(sweep / name / "epochs.csv")[-1]
-        assert found["epoch_accuracy"] == pytest.approx(float(last["val_accuracy"]))
-        assert found["epoch_loss"] == pytest.approx(float(last["val_loss"]))
+        assert found["epoch_accuracy/test"] == pytest.approx(float(last["val_accuracy"]))
+        assert found["epoch_loss/test"] == pytest.approx(float(last["val_loss"]))
 
 
 def until(browser, ready):
@@ -135,18 +143,47 @@ def text(browser, *wanted):
     return until(browser, ready)
 
 
-def test_runs_overlay_in_one_chart(chromium, tensorboard, sweep):
-    names = [f"{run.name}/train" for run in runs.find(sweep)]
-    chromium.get(f"{tensorboard}/?tagFilter=learning_rate%7Cmomentum#timeseries")
-    text(chromium, *names)
-    titles = "return [...document.querySelectorAll('scalar-card')].map(card => card.innerText.split('\\n')[0])"
+def test_the_printed_link_opens_the_cycle_unsmoothed(chromium, tensorboard, sweep):
+    address = runs.CYCLE.replace("http://localhost:6006", tensorboard)
+    assert address != runs.CYCLE
+    chromium.get(address)
+    text(chromium, *(run.name for run in runs.find(sweep)))
+    cards = "return [...document.querySelectorAll('scalar-card')].map(card => card.innerText)"
+
+    def shown():
+        return [card.split("\n")[0] for card in chromium.execute_script(cards)]
+
     # One chart of each, whatever the number of runs.
-    until(chromium, lambda: chromium.execute_script(titles) == ["learning_rate", "momentum"])
+    until(chromium, lambda: shown() == ["learning_rate", "momentum"])
+    # A smoothed chart has its values in two columns.
+    assert not any("Smoothed" in card for card in until(chromium, lambda: chromium.execute_script(cards)))
+    chromium.get("about:blank")
+    chromium.get(address.replace("smoothing=0", "smoothing=0.5"))
+    until(chromium, lambda: all("Smoothed" in card for card in chromium.execute_script(cards) or [""]))
+
+
+def test_training_and_evaluation_share_a_chart(tensorboard, sweep):
+    (category,) = get(f"{tensorboard}/data/plugin/custom_scalars/layout")["category"]
+    for chart in category["chart"]:
+        (pattern,) = chart["multiline"]["tag"]
+        for run in runs.find(sweep):
+            drawn = get(f"{tensorboard}/data/plugin/custom_scalars/scalars?run={run.name}&tag={pattern}")[
+                "tag_to_events"
+            ]
+            columns = {"train": chart["title"], "test": f"val_{chart['title']}"}
+            assert {tag: [value for _, _, value in points] for tag, points in drawn.items()} == {
+                f"epoch_{chart['title']}/{split}": pytest.approx(
+                    [float(row[column]) for row in rows(run / "epochs.csv")]
+                )
+                for split, column in columns.items()
+            }
+    assert [chart["title"] for chart in category["chart"]] == ["accuracy", "loss"]
 
 
 def test_the_table_of_hparams(chromium, tensorboard, sweep):
     chromium.get(f"{tensorboard}/#hparams")
     said = text(chromium, "test accuracy", *SCHEDULES)
+    assert chromium.execute_script(TICKED)[:5] == ["epochs", "lr_max", "model", "schedule", "seed"]
     for run in runs.find(sweep):
         assert run.name in said
         assert f"{float(rows(run / 'epochs.csv')[-1]['val_accuracy']):.5g}" in said

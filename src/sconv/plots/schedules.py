@@ -106,10 +106,19 @@ def _curve(axis: Axes, values: Any, knots: Sequence[int], colour: str) -> None:
 
 def _tell_values(axis: Axes, values: np.ndarray, knots: Sequence[int]) -> None:
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
-    look: Any = {"textcoords": "offset points", "fontsize": 8, "va": "bottom", "bbox": behind}
+    look: Any = {"textcoords": "offset points", "fontsize": 8, "bbox": behind}
+    taken: list[tuple[float, float]] = []  # where labels are, each about 0.1 of the panel wide and high
+    lowest, height = float(np.min(values)), float(np.ptp(values)) or 1.0
     for knot in sorted({0, *knots}):
-        aside, side = (5, "left") if knot < 0.9 * len(values) else (-5, "right")
-        axis.annotate(f"{values[knot]:.3g}", (knot, values[knot]), (aside, 4), ha=side, **look)
+        x, y = knot / len(values), (float(values[knot]) - lowest) / height
+        right = 1 if x < 0.9 else -1
+        for up in (1, -1):  # above, below, or not at all
+            place = (x + 0.06 * right, y + 0.1 * up)
+            if all(abs(place[0] - other[0]) > 0.1 or abs(place[1] - other[1]) > 0.12 for other in taken):
+                words: Any = {"ha": "left" if right > 0 else "right", "va": "bottom" if up > 0 else "top"}
+                axis.annotate(f"{values[knot]:.3g}", (knot, values[knot]), (5 * right, 4 * up), **words, **look)
+                taken.append(place)
+                break
 
 
 def _epochs_on_top(axis: Axes, steps_per_epoch: int) -> None:

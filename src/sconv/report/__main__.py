@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sconv import checks, output, runs
-from sconv.report import groups, table
+from sconv.report import groups, reading, search, table
 from sconv.report.comparison import compare
 
 
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
             first, second = (_run(path) for path in options.compare)
             table.pair(first, second, console)
         elif options.list:
-            found, notes = groups.read(options.paths)
+            found, notes = reading.read(options.paths)
             table.listing(found, console)
             for note in notes:
                 print(note, file=sys.stderr)
@@ -67,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 def _report(options: argparse.Namespace, console: Console) -> None:
     found, notes = groups.gather(options.paths)
     comparison = compare(found, options.baseline, options.target)
-    comparison = replace(comparison, notes=(*comparison.notes, *notes))
+    searched, more = ({}, []) if options.no_files else search.pictures(options.paths)
+    comparison = replace(comparison, notes=(*comparison.notes, *notes, *more))
     table.show(comparison, console)
     if options.no_files:
         return
@@ -76,7 +77,7 @@ def _report(options: argparse.Namespace, console: Console) -> None:
     from sconv.report import markdown, page
 
     out.mkdir(parents=True, exist_ok=True)
-    for path in (*markdown.write(comparison, out), page.write(comparison, out)):
+    for path in (*markdown.write(comparison, out, searched), page.write(comparison, out, searched)):
         console.print(checks.printable(os.path.relpath(path)), markup=False, soft_wrap=True)
 
 

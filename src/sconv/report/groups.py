@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from sconv import checks, runs
+from sconv.report.reading import read
 from sconv.runs import Run
 
-# What the task that trains is called, and what it was called in the first runs there are.
-TRAINING = ("sconv.runner.tasks.train.train", "sconv.training.train")
 # All but the seed are not about what is trained.
 NOT_THE_SETTING = ("seed", "name", "resume_sweep", "resume", "resume_allow", "checkpoint", "on_divergence")
 
@@ -68,12 +66,9 @@ class Group:
 def gather(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
     """The groups of all training runs at or below `paths`, and a line for each thing left out."""
     found, notes = read(paths)
-    others = Counter(_task(run) for run in found if _task(run) not in TRAINING)
-    notes += [f"left out: {count} of another task ({task})" for task, count in others.items()]
     by_config: dict[str, list[Run]] = {}
     for run in found:
-        if _task(run) in TRAINING:
-            by_config.setdefault(json.dumps(_setting(run), sort_keys=True, default=str), []).append(run)
+        by_config.setdefault(json.dumps(_setting(run), sort_keys=True, default=str), []).append(run)
     if not by_config:
         raise checks.UserError("; ".join(["report: no training runs to compare", *notes]))
     kept = [_one_a_seed(members, notes) for members in by_config.values()]
@@ -85,24 +80,6 @@ def gather(paths: Sequence[Path]) -> tuple[list[Group], list[str]]:
     ]
     notes += [note for group in groups for note in _mixtures(group)]
     return groups, notes
-
-
-def read(paths: Sequence[Path]) -> tuple[list[Run], list[str]]:
-    """Every run at or below `paths`, each once, and a line for each that cannot be read."""
-    found: list[Run] = []
-    notes: list[str] = []
-    for path in paths:
-        if not path.is_dir():
-            raise checks.UserError(f"report: {path} is no directory")
-    directories = {directory.resolve(): directory for path in paths for directory in runs.begun(path)}
-    if not directories:
-        raise checks.UserError(f"report: no runs in {', '.join(map(str, paths))}")
-    for directory in sorted(directories.values(), key=_by_number):
-        try:
-            found.append(runs.read(directory))
-        except runs.BrokenRun as error:
-            notes.append(checks.printable(f"left out: {directory}: {error}"))
-    return found, notes
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -178,16 +155,6 @@ def worded(value: Any, longest: int = LONGEST) -> str:
 
 def _differ(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return (name in one, one.get(name)) != (name in other, other.get(name))
-
-
-def _by_number(path: Path) -> list[tuple[int, str]]:
-    """Job 10 of a sweep comes after job 9."""
-    return [(int(digits or 0), word) for digits, word in re.findall(r"(\d*)(\D*)", str(path))]
-
-
-def _task(run: Run) -> str:
-    task = run.config.get("task")
-    return str(task.get("_target_")) if isinstance(task, dict) else "unknown"
 
 
 def _setting(run: Run) -> dict[str, Any]:

@@ -14,11 +14,12 @@ from sconv.report.comparison import UNITS, Comparison, Row
 from sconv.report.context import context, line
 from sconv.report.gallery import FIRST, gallery
 from sconv.report.groups import settings
+from sconv.report.search import Pictures
 from sconv.report.statistics import mean_std
 
 
-def write(comparison: Comparison, out: Path) -> list[Path]:
-    """Write report.md, its pictures and report.csv into `out`; returns the paths of the two."""
+def write(comparison: Comparison, out: Path, searched: Pictures | None = None) -> list[Path]:
+    """Write report.md, its pictures, those of a search, and report.csv into `out`; returns the paths of the two."""
     groups = [row.group for row in comparison.rows]
     cells = wording.cells(comparison.rows)
     made_of = line(context(groups))
@@ -31,6 +32,9 @@ def write(comparison: Comparison, out: Path) -> list[Path]:
     parts += [image for is_first, image in images if is_first]
     parts += [_plain(made_of), _table(list(cells), zip(*cells.values(), strict=True))]
     parts += [image for is_first, image in images if not is_first]
+    for name, (title, content) in (searched or {}).items():
+        (out / name).write_bytes(content)
+        parts.append(f"![search: {_plain(title)}]({name})")
     parts.append(_list(comparison.notes))
     if differences := settings(groups):
         labels = ["setting", *(group.label for group in groups)]

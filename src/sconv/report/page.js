@@ -90,7 +90,7 @@ function paint(dark) {
   for (const chart of charts()) {
     chart.outline_line_color = colour("--line");
     for (const axis of [...chart.below, ...chart.left]) axis.setv({ axis_label_text_color: colour("--soft"), major_label_text_color: colour("--soft"), axis_line_color: colour("--line"), major_tick_line_color: colour("--line"), minor_tick_line_color: colour("--line") });
-    for (const grid of chart.center) if ("grid_line_color" in grid) grid.grid_line_color = colour("--line");
+    for (const each of chart.center) "text" in each ? (each.background_fill_color = colour("--paper")) : (each.grid_line_color = colour("--line"));
   }
 }
 document.querySelector("#theme").addEventListener("click", () => paint(!root.classList.contains("dark")));

@@ -9,7 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from bokeh.document import Document
 from bokeh.embed import components
+from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -18,13 +20,14 @@ from sconv.report.budgets import Chart
 from sconv.report.comparison import Comparison, Row
 from sconv.report.context import context, line
 from sconv.report.groups import settings
+from sconv.report.search import Pictures
 from sconv.report.strokes import Stroke, strokes
 
 SCRIPTS = ("page.js", "page_charts.js")
 
 
-def write(comparison: Comparison, out: Path) -> Path:
-    """Write report.html into `out`; returns its path."""
+def write(comparison: Comparison, out: Path, searched: Pictures | None = None) -> Path:
+    """Write report.html into `out`, with the pictures of a search in it; returns its path."""
     rows = comparison.rows
     groups = [row.group for row in rows]
     cells, labels, made_of = wording.cells(rows), curves.labels(groups), context(groups)
@@ -33,7 +36,7 @@ def write(comparison: Comparison, out: Path) -> Path:
     figures = {name: each.chart for name, each in (budgets | drawn).items()}
     # Bokeh's own bundle, out of the installed package: the page asks no server for anything.
     library = "\n".join(Resources(mode="inline", components=["bokeh"], log_level="error").js_raw) if figures else ""
-    script, places = components(figures, wrap_script=False) if figures else ("", {})
+    script, places = components(_together(figures), wrap_script=False) if figures else ("", {})
     environment = Environment(loader=PackageLoader("sconv.report", "."), autoescape=True, undefined=StrictUndefined)
     environment.filters["sha256"] = _sha256  # the page runs its own scripts, known by their sums, and no other
     own = "\n".join((files("sconv.report") / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -53,11 +56,21 @@ def write(comparison: Comparison, out: Path) -> Path:
         headings=[(heading, heading not in wording.FEW) for heading in cells],
         rows=list(zip(*cells.values(), strict=True)),
         settings=settings(groups),
+        searched=[(title, base64.b64encode(content).decode()) for title, content in (searched or {}).values()],
         notes=comparison.notes,
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _together(figures: dict[str, figure]) -> dict[str, figure]:
+    """The same, in one document: Bokeh would walk through all of them twice for each that it takes up."""
+    document = Document()
+    with document.models.freeze():
+        for each in figures.values():
+            document.add_root(each)
+    return figures
 
 
 def _forest(rows: Sequence[Row], looks: Sequence[Stroke]) -> dict[str, Any]:

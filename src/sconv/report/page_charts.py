@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from bokeh.models import (
     BasicTickFormatter,
     ColumnDataSource,
     FixedTicker,
+    Label,
     LinearAxis,
     LinearScale,
     LogAxis,
@@ -164,7 +165,7 @@ def _budget_line(chart: figure, line: Line, look: Stroke) -> None:
 
 
 def _gap(chart: figure, line: Line, look: Stroke, budgets: Chart) -> None:
-    """From the steps that the baseline takes to those that the line needs; what it is worth at its middle."""
+    """From the steps that the baseline takes to those that the line needs; above its right end what it is worth."""
     if line.fewer is None or budgets.target is None or budgets.taken is None:
         return
     at = budget_pictures.needed(line, budgets.target)
@@ -173,6 +174,10 @@ def _gap(chart: figure, line: Line, look: Stroke, budgets: Chart) -> None:
     ends = {"x": [at, budgets.taken], "y": [budgets.target] * 2}
     chart.line(**ends, color=look.colour, line_width=3, line_alpha=0.6, name="gap")
     chart.scatter(**ends, marker="dash", angle=np.pi / 2, size=12, color=look.colour, name="gap")
+    above = sum(isinstance(each, Label) for each in chart.center)
+    words: Any = {"text": verdict.fewer(line.fewer), "text_align": "right", "text_font_size": "12px"}
+    words |= {"text_color": look.colour, "x_offset": -12, "y_offset": 5 + 16 * above, "background_fill_alpha": 0.8}
+    chart.add_layout(Label(x=max(ends["x"]), y=budgets.target, **words))
 
 
 def _point(steps: float, ends: Sequence[float]) -> str:

@@ -56,9 +56,7 @@ def time_to_target(groups: Sequence[tuple[str, Stroke, Sequence[float | None]]],
 
     `title` of the axis says what is spent until what: "steps to the target test accuracy".
     """
-    labels = [short(label) for label, _, _ in groups]
-    figure = new_figure(7 + 0.07 * max(0, max(map(len, labels)) - 40), 1.2 + 0.38 * len(groups), "constrained")
-    axis = figure.subplots()
+    figure, axis = _rows([label for label, _, _ in groups], title, below)
     for number, (_, stroke, costs) in enumerate(groups):
         reached = [cost for cost in costs if cost is not None]
         if reached:
@@ -67,15 +65,9 @@ def time_to_target(groups: Sequence[tuple[str, Stroke, Sequence[float | None]]],
         if len(reached) < len(costs):
             words, end = f"not reached by {len(costs) - len(reached)} of {len(costs)}", max(reached, default=0)
             axis.annotate(words, (end, number), (6, 0), textcoords="offset points", va="center", size=8)
-    axis.set_yticks(range(len(groups)), labels)
-    axis.invert_yaxis()
     furthest = max((cost for _, _, costs in groups for cost in costs if cost is not None), default=1.0)
     # Room for the words at the end of the longest bar.
     axis.set_xlim(0, furthest * (1.6 if any(None in costs for _, _, costs in groups) else 1.05))
-    axis.margins(y=0.02)
-    axis.set_xlabel(title)
-    axis.grid(axis="x", alpha=0.3)
-    print_below(figure, below)
     return figure
 
 
@@ -83,20 +75,26 @@ def differences(
     rows: Sequence[tuple[str, Stroke, float, tuple[float, float] | None]], title: str, below: str
 ) -> Figure:
     """A forest plot: of each group, told by its label, the difference from its baseline and its interval, if any."""
-    labels = [short(label) for label, *_ in rows]
-    figure = new_figure(7 + 0.07 * max(0, max(map(len, labels)) - 40), 1.2 + 0.34 * len(rows), "constrained")
-    axis = figure.subplots()
+    figure, axis = _rows([label for label, *_ in rows], title, below)
     for number, (_, stroke, mean, interval) in enumerate(rows):
         if interval is not None:
             axis.plot(interval, [number] * 2, color=stroke.colour, linewidth=2, marker="|", markersize=8)
         axis.plot([mean], [number], MARKERS[stroke.marker], color=stroke.colour, markersize=6)
     axis.axvline(0, color="black", linewidth=1)
-    axis.set_yticks(range(len(rows)), labels)
-    axis.set_ylim(len(rows) - 0.4, -0.6)
+    return figure
+
+
+def _rows(labels: Sequence[str], title: str, below: str) -> tuple[Figure, Axes]:
+    """A picture with a row for each label, the first at the top, and what is drawn along them."""
+    shown = [short(label) for label in labels]
+    figure = new_figure(7 + 0.07 * max(0, max(map(len, shown)) - 40), 1.2 + 0.36 * len(shown), "constrained")
+    axis = figure.subplots()
+    axis.set_yticks(range(len(shown)), shown)
+    axis.set_ylim(len(shown) - 0.4, -0.6)
     axis.set_xlabel(title)
     axis.grid(axis="x", alpha=0.3)
     print_below(figure, below)
-    return figure
+    return figure, axis
 
 
 def _line(axis: Axes, found: Curves, over: str, name: str, stroke: Stroke) -> None:

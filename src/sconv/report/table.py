@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console, Group, JustifyMethod
 from rich.table import Column, Table
@@ -14,19 +15,22 @@ from sconv.report.comparison import Comparison, Row
 from sconv.report.groups import differing, flat, monitored
 
 # The columns of three tables, whose titles say the rest of some names. On 80 columns the steps' speed-up must do.
-OUTCOME = ("group", "runs", "val acc %", "test acc %", "steps", "seconds", "images/s")
+OUTCOME = ("group", "runs", "val acc %", "test acc %", "steps", "training seconds", "images/s")
 SPEED = ("group", "reached", "steps to target", "epochs to target", "seconds to target", "speedup (steps)")
 BAR = 46  # columns of a forest plot, at most
+NARROW = 60  # columns of a terminal that has room for little
+FEWEST = (("group", "test acc %"), ("group", "steps to target", "speedup (steps)"))  # there
 
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print what came out, what each group ends at, how fast it gets there, and what one has to know to read it."""
     rows = comparison.rows
+    outcome, speed = FEWEST if console.width < NARROW else (OUTCOME, SPEED)
     _verdict(comparison, console)
-    console.print(_table("What each group ends at (mean ± std over seeds)", OUTCOME, rows))
+    console.print(_table("What each group ends at (mean ± std over seeds)", outcome, rows))
     if any(row.time_to_target for row in rows):
         split = monitored([row.group for row in rows])
-        console.print(_table(f"To the target {split} accuracy", SPEED, rows))
+        console.print(_table(f"To the target {split} accuracy", speed, rows))
     for note in comparison.notes:
         console.print(Text(f"· {note}"), soft_wrap=not console.is_terminal)
 
@@ -78,7 +82,11 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Group:
         width = min(longest, 24) if name == "group" else None
         justify: JustifyMethod = "left" if name == "group" else "right"
         table.add_column(
-            name.removesuffix(" to target"), justify=justify, no_wrap=not words, overflow="ellipsis", min_width=width
+            name.removesuffix(" to target").replace("training ", "training\n"),
+            justify=justify,
+            no_wrap=not words,
+            overflow="ellipsis",
+            min_width=width,
         )
     for row in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, row))
@@ -86,27 +94,37 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Group:
 
 
 def listing(found: Sequence[runs.Run], console: Console) -> None:
-    """A line a run: status, schedule, accuracies, seconds of training, when it began, directory.
+    """A row a run, below the folder that it is in: status, accuracies, seconds of training.
 
-    Validation accuracies have a column where there are any.
+    Validation accuracies have a column where there are any. Off a terminal each row is a line, and has the whole path.
     """
     splits = runs.splits([run.summary for run in found])
-    line = ("{:<12}{:<18}" + len(splits) * "{:>12}" + "{:>10}  {:<16}  {}").format
-    names = {"validation": "val acc %", "test": "test acc %"}
-    headings = ("status", "schedule", *(names[split] for split in splits), "seconds", "began", "run")
-    console.print(line(*headings), style="bold", soft_wrap=True)
+    names = {"validation": "val\nacc %", "test": "test\nacc %"}
+    by_folder: dict[Path | None, list[runs.Run]] = {}
     for run in found:
-        accuracies = [runs.accuracy(run.summary, split) for split in splits]
-        seconds = (run.summary.get("seconds") or {}).get("training")
-        cells = (
-            run.summary["status"],
-            run.choices.get("schedule", wording.NOTHING),
-            *(wording.NOTHING if accuracy is None else f"{100 * accuracy:.2f}" for accuracy in accuracies),
-            wording.NOTHING if seconds is None else f"{seconds:.1f}",
-            str(run.summary.get("started", ""))[:16].replace("T", " "),
-            checks.printable(run.directory),
-        )
-        console.print(line(*cells), markup=False, soft_wrap=True)
+        by_folder.setdefault(run.directory.parent if console.is_terminal else None, []).append(run)
+    if not console.is_terminal:
+        console.width += max((len(str(run.directory)) for run in found), default=0)
+    for folder, members in by_folder.items():
+        table = Table(
+            Column("run", overflow="fold", ratio=1),
+            Column("status", width=11),
+            *(Column(names[split], justify="right", width=6) for split in splits),
+            Column("training\nseconds", justify="right", width=8),
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=True,
+        )  # fmt: skip
+        for run in members:
+            accuracies = [runs.accuracy(run.summary, split) for split in splits]
+            seconds = (run.summary.get("seconds") or {}).get("training")
+            table.add_row(
+                Text(checks.printable(run.directory.name if folder else run.directory)),
+                run.summary["status"],
+                *(wording.NOTHING if accuracy is None else f"{100 * accuracy:.2f}" for accuracy in accuracies),
+                wording.NOTHING if seconds is None else f"{seconds:,.1f}",
+            )
+        if console.width < NARROW:
+            table.columns[2:] = table.columns[-2:-1]
+        console.print(Group(Text(checks.printable(folder), style="italic"), table, Text()) if folder else table)
 
 
 def pair(first: runs.Run, second: runs.Run, console: Console) -> None:

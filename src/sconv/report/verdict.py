@@ -63,14 +63,16 @@ def saving(line: Line, chart: Chart) -> str:
     aim = f"{100 * chart.target:.2f} % that {chart.baseline.label} ends at after {chart.taken:,.0f} steps"
     if found.value:
         return f"{line.label} needs {fewer(found)} to reach the {aim}{note}"
-    doubt = f"; it may with up to {_times(found.high, found, False)} x fewer steps (95 %)" if found.high else ""
-    return f"{line.label} does not reach the {aim}{doubt}{note}"
+    if found.undecided:
+        return f"{line.label} ends below the {aim}, by no more than seeds do: {fewer(found)}"
+    return f"{line.label} does not reach the {aim}{note}"
 
 
 def fewer(found: Fewer) -> str:
     """How many fewer steps, with its interval: 2.31 x fewer steps [1.90, 2.80]; more where it needs more."""
     if found.value == 0:
-        return f"not reached [not reached, {_times(found.high, found, False)}]" if found.high else "not reached"
+        shown = f"no difference shown [not reached, {_times(found.high or 0, found, False)} x fewer steps]"
+        return shown if found.undecided else "not reached"
     turned = found.value < 1
     if found.low is None or found.high is None:
         interval = ""
@@ -101,8 +103,8 @@ def how(chart: Chart) -> str:
         parts.append(f"lr_max: at each budget the best of {_span(tried)} tried, by {split} accuracy.")
     if chart.baseline is not None:
         parts.append(
-            f"Fewer steps: to the mean that {chart.baseline.label} ends at on its best budget, between budgets by "
-            "straight lines over log steps; 95 % bootstrap interval over seeds, the choice of lr_max taken as given."
+            f"Fewer steps: to the mean that {chart.baseline.label} ends at on its best budget, between budgets with an "
+            "error that falls as a power of the steps; 95 % bootstrap interval over seeds, lr_max taken as given."
         )
     return " ".join(parts)
 

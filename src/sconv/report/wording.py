@@ -23,7 +23,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {  # what people look for first stand
     "seconds to target": lambda row: cost(row.time_to_target.get("seconds")),
     "speedup (seconds)": lambda row: speedup(row, "seconds"),
     "steps": lambda row: amount(row.steps),
-    "seconds": lambda row: amount(row.seconds),
+    "training seconds": lambda row: amount(row.seconds),
     "images/s": lambda row: amount(row.images_per_second, deviation=False),
     "p (Welch)": lambda row: significance(row.gain),
 }

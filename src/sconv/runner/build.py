@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks, runs
 from sconv.datasets import Dataset
-from sconv.datasets.pipeline.batches import TrainingStream
+from sconv.datasets.pipeline.batches import TrainingStream, first_images
 from sconv.runner.config import targets, validate
 from sconv.runner.devices import distribution
 from sconv.training import keras_internals, keras_workers, replicas
@@ -25,6 +25,8 @@ from sconv.training.model_contract import check_model, label_depth, note_weaknes
 from sconv.training.parameter_groups import group_parameters
 
 log = logging.getLogger(__name__)
+
+SEEN = 1_000  # training images that a model's statistics are computed from
 
 
 def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[keras.Model, TrainingStream]:
@@ -97,8 +99,13 @@ def _build(cfg: DictConfig, part: str, kind: type, **given: Any) -> Any:
 
 
 def _build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> keras.Model:
-    """Call `_target_` with `input_shape`, `classes` and the other settings, and check the model it returns."""
+    """Call `_target_` with `input_shape`, `classes` and the other settings, and check the model it returns.
+
+    A function with a parameter `training_images` gets some of them: statistics of the data are part of its model.
+    """
     given = {"input_shape": dataset.input_shape, "classes": dataset.classes}
+    if "training_images" in targets.parameters("model", settings._target_) and "training_images" not in settings:
+        given["training_images"] = first_images(dataset.train, SEEN)
     model = targets.instantiate("model", settings, **given)
     check_model(model, dataset, loss, settings._target_)
     return model

@@ -11,8 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from sconv.runner.config import leftovers
+from sconv.runner.config import leftovers, run_names
 from sconv.runner.sweeps import launchers
+from sconv.runner.sweeps.trial import Trial, of_job
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Job:
 
     `choices` are the options by group, or a function's name where no option was chosen; `overrides` the arguments of
     the command line that are this job's; `has_workers`, whether its sweep's jobs run in processes of their own;
-    `resumed`, whether it goes on where an earlier try was.
+    `resumed`, whether it goes on where an earlier try was; `trial`, which trial of a search it is.
     """
 
     cfg: DictConfig
@@ -31,11 +32,12 @@ class Job:
     in_sweep: bool = False
     has_workers: bool = False
     resumed: bool = False
+    trial: Trial | None = None
 
     @property
     def given(self) -> set[str]:
         """The names of the settings that the command line gives."""
-        return {override.lstrip("+~").partition("=")[0] for override in self.overrides}
+        return {run_names.setting_of(override) for override in self.overrides}
 
 
 def from_hydra(cfg: DictConfig) -> Job:
@@ -56,4 +58,5 @@ def from_hydra(cfg: DictConfig) -> Job:
         tuple(overrides),
         in_sweep,
         in_sweep and launchers.has_workers(hydra.launcher._target_),
+        trial=of_job(hydra) if in_sweep else None,
     )

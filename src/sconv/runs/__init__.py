@@ -3,11 +3,12 @@
 summary.json   status, metrics, steps, seconds, seed, versions, device, the resolved schedule
 epochs.csv     one row an epoch
 steps.csv      one row an optimizer update
-train/ validation/ test/ and the directory itself: TensorBoard events
+events.out.tfevents.*          the same for TensorBoard
 model.keras    the trained model
 checkpoints/   where a run that did not finish goes on; of a finished one, its end
 lr_find.csv lr_find.json lr_find.png    the range test, where there was one; range_grid.* likewise
 settings.json  the configuration as plain values, the options, the command line, and where it was given
+study.journal  beside the runs of a search: what was tried, and what came of it
 .hydra/        the configuration as Hydra writes it; with it a run claims its directory
 """
 
@@ -23,7 +24,7 @@ from sconv.runs.claiming import (
     is_unfinished_try,
     settled,
 )
-from sconv.runs.commands import command
+from sconv.runs.commands import CYCLE, command, curves
 from sconv.runs.files import SCHEDULE_COLUMNS, cell, note_error, read_facts, read_schedule, write_schedule
 from sconv.runs.older import settings_of
 from sconv.runs.provenance import git_commit, versions
@@ -45,14 +46,17 @@ from sconv.runs.reading import (
 from sconv.runs.results import SPLITS, accuracy, monitored, result, splits
 from sconv.runs.settings import Settings, read_settings, write_settings
 from sconv.runs.status import STATUSES, ExitCode
+from sconv.runs.study import STUDY, mend_study, open_study, running_trial
 from sconv.runs.writing import RunWriter, now
 
 __all__ = [
+    "CYCLE",
     "EPOCH_COLUMNS",
     "SCHEDULE_COLUMNS",
     "SPLITS",
     "STATUSES",
     "STEP_COLUMNS",
+    "STUDY",
     "BrokenRun",
     "DirectoryTakenError",
     "ExitCode",
@@ -68,15 +72,18 @@ __all__ = [
     "claim",
     "clear",
     "command",
+    "curves",
     "facts_of_others",
     "find",
     "git_commit",
     "held",
     "is_unfinished_try",
     "killed",
+    "mend_study",
     "monitored",
     "note_error",
     "now",
+    "open_study",
     "overrides",
     "read",
     "read_epochs",
@@ -87,6 +94,7 @@ __all__ = [
     "read_summary",
     "read_yaml",
     "result",
+    "running_trial",
     "settings_of",
     "settled",
     "splits",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 from sconv import checks
 from sconv.runs import bounded
+
+# In TensorBoard where it is served as it is by default: learning rate and momentum of each step, as they were.
+CYCLE = "http://localhost:6006/?tagFilter=rate%7Cmomentum&smoothing=0#timeseries"
+
+
+def curves(directory: Path) -> str:
+    """The command that serves the curves of a run, or of all in a folder: a run's below outputs/, of all there."""
+    here = checks.printable(os.path.relpath(directory))
+    outputs = here if (directory / "multirun.yaml").exists() or not here.startswith(f"outputs{os.sep}") else "outputs"
+    return shlex.join(["tensorboard", "--logdir", outputs])
 
 
 def command(directory: Path) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-STATUSES = ("finished", "diverged", "failed", "interrupted", "running")
+STATUSES = ("finished", "diverged", "pruned", "failed", "interrupted", "running")
 
 
 class ExitCode(IntEnum):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sconv import checks
-from sconv.runs import cutting
+from sconv.runs import cutting, dashboard
 from sconv.runs.files import read_facts, short, write_facts
 from sconv.runs.reading import EPOCH_COLUMNS, STEP_COLUMNS
 
@@ -40,7 +40,7 @@ class RunWriter:
     def __init__(self, directory: Path, resumed: bool = False):
         self.directory, self.resumed = directory, resumed
         self.summary: dict[str, Any] = {}
-        self._events: dict[str, Any] = {}
+        self._events: Any = None
         self._began, self._before = time.perf_counter(), 0.0
 
     def __enter__(self) -> RunWriter:
@@ -86,7 +86,6 @@ class RunWriter:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on after what was written when `state` was told: what came later is taken off."""
         self._close()
-        self._events.clear()
         cutting.cut(self.directory, state["lengths"])
         if self.resumed and not self._before:  # else this very process took them
             self._before = state["seconds"]
@@ -109,7 +108,7 @@ class RunWriter:
         series = {tag: values for tag, values in tags.items() if values is not None}
         now = time.time()
         for number in range(len(rates)):
-            self._scalars("train", first + number, {tag: values[number] for tag, values in series.items()}, now)
+            self._scalars(first + number, {tag: values[number] for tag, values in series.items()}, now)
 
     def epoch(
         self, epoch: int, step: int, seconds: float, metrics: Mapping[str, float], monitored: str = "test"
@@ -118,16 +117,15 @@ class RunWriter:
         values = {"epoch": epoch, "step": step, "seconds": round(seconds, 3), **metrics}
         with open(self.directory / "epochs.csv", "a", newline="") as file:
             csv.writer(file).writerow([short(values.get(column, "")) for column in EPOCH_COLUMNS])
-        for name, evaluated in (("train", False), (monitored, True)):
-            kept = {metric: value for metric, value in metrics.items() if metric.startswith("val_") == evaluated}
-            tagged = {f"epoch_{metric.removeprefix('val_')}": value for metric, value in kept.items()}
-            self._scalars(name, epoch, tagged, time.time())
-            self._writer(name).flush()
+        splits = {metric: monitored if metric.startswith("val_") else "train" for metric in metrics}
+        tagged = {f"epoch_{name.removeprefix('val_')}/{splits[name]}": value for name, value in metrics.items()}
+        self._scalars(epoch, tagged, time.time())
+        self.flush()
 
     def test(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Add the numbers on a test split that was not monitored, evaluated after so many epochs."""
         self.record(test=metrics)
-        self._scalars("test", epoch, {f"epoch_{name}": value for name, value in metrics.items()}, time.time())
+        self._scalars(epoch, {f"epoch_{name}/test": value for name, value in metrics.items()}, time.time())
 
     def table(self, name: str, columns: Mapping[str, Iterable[Any]]) -> None:
         """Write columns of equal length as a CSV file."""
@@ -149,47 +147,34 @@ class RunWriter:
         width, height = struct.unpack(">II", png[16:24])  # of the PNG's first chunk
         image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         summary = Summary(value=[Summary.Value(tag=name, image=image)])
-        self._writer("").add_event(Event(wall_time=time.time(), step=0, summary=summary))
+        self._writer().add_event(Event(wall_time=time.time(), step=0, summary=summary))
 
     def hparams(self, knobs: Mapping[str, Any], monitored: str = "test") -> None:
         """Enter the run into TensorBoard's HParams tab, with what it reaches on the test and the monitored split."""
-        from tensorboard.plugins.hparams import api as hp
-        from tensorboard.plugins.hparams import summary as hparams
-
-        cells = {name: value if isinstance(value, (bool, int, float)) else str(value) for name, value in knobs.items()}
-        metrics = [
-            hp.Metric(f"epoch_{name}", group=split, display_name=f"{split} {name}")
-            for split in dict.fromkeys(("test", monitored))
-            for name in ("accuracy", "loss")
-        ]
-        experiment = hp.hparams_config_pb(hparams=[hp.HParam(name) for name in cells], metrics=metrics)
-        self._summary_event(experiment)
-        self._summary_event(hparams.session_start_pb(cells))
+        for summary in dashboard.beginning(knobs, monitored):
+            self._summary_event(summary)
 
     def hparams_end(self, succeeded: bool) -> None:
         """Tell the HParams tab how the run ended."""
-        from tensorboard.plugins.hparams import api_pb2
-        from tensorboard.plugins.hparams import summary as hparams
-
-        status = api_pb2.STATUS_SUCCESS if succeeded else api_pb2.STATUS_FAILURE
-        self._summary_event(hparams.session_end_pb(status))
+        self._summary_event(dashboard.ending(succeeded))
 
     def _close(self) -> None:
-        for writer in self._events.values():
-            writer.close()
+        if self._events is not None:
+            self._events.close()
+            self._events = None
 
     def flush(self) -> None:
         """Let a TensorBoard that is watching see what was written so far."""
-        for writer in self._events.values():
-            writer.flush()
+        if self._events is not None:
+            self._events.flush()
 
-    def _scalars(self, name: str, step: int, values: Mapping[str, float], now: float) -> None:
+    def _scalars(self, step: int, values: Mapping[str, float], now: float) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         cells = [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()]
         # One event for all values of a step: the writer costs 20 us an event, tf.summary 1,100 us for three.
-        self._writer(name).add_event(Event(wall_time=now, step=step, summary=Summary(value=cells)))
+        self._writer().add_event(Event(wall_time=now, step=step, summary=Summary(value=cells)))
 
     def _summary_event(self, summary: Any) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -197,13 +182,14 @@ class RunWriter:
 
         # Where TensorFlow is installed, the HParams plugin builds TensorFlow's class of the same message.
         event = Event(wall_time=time.time(), summary=Summary.FromString(summary.SerializeToString()))
-        self._writer("").add_event(event)
+        self._writer().add_event(event)
 
-    def _writer(self, name: str) -> Any:
-        if name not in self._events:
+    def _writer(self) -> Any:
+        """One for all: each folder with events is an entry in TensorBoard's list of runs, with a colour of its own."""
+        if self._events is None:
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-            before = cutting.events(self.directory / name)
-            self._events[name] = EventFileWriter(str(self.directory / name), max_queue_size=1000)
-            cutting.put_last(self.directory / name, before)
-        return self._events[name]
+            before = cutting.events(self.directory)
+            self._events = EventFileWriter(str(self.directory), max_queue_size=1000)
+            cutting.put_last(self.directory, before)
+        return self._events

@@ -169,12 +169,18 @@ class Attachment:
             attributes[self._momentum_name] = self._own_momentum
 
     def _row(self) -> tf.Tensor:
-        last = tf.shape(self._table, out_type=tf.int64)[0] - 1
+        last = length(self._table) - 1
         return tf.gather(self._table, tf.clip_by_value(self.position_tensor(), 0, last))
 
     def position_tensor(self) -> tf.Tensor:
         """The row of the update under way, as a tensor of the step; at or past the table's length after its end."""
         return tf.convert_to_tensor(self.optimizer.iterations) - self._start
+
+
+def length(variable: Any) -> tf.Tensor:
+    """How many rows a plain variable has now."""
+    # Not by `tf.shape`, which reads it: TensorFlow copies all of a variable whose rows are taken one by one.
+    return tf.raw_ops.VariableShape(input=variable.handle, out_type=tf.int64)[0]
 
 
 def _refuse_conflicts(optimizer: keras.optimizers.Optimizer) -> None:

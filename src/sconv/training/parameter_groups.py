@@ -7,6 +7,7 @@ that pulls 1 / (1 - m) times as hard, so that one number cannot stand for the ot
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,10 +36,11 @@ def group_parameters(
     `l2` adds `l2 * w` to the gradient after clipping, as Caffe and PyTorch do for what they call weight decay; the
     recorded loss stays that of the data. Neither it nor the optimizer's own `weight_decay` touches biases, scales and
     shifts of normalisation (by Keras's names for them) and what else has fewer than two axes, unless `decay_all`.
-    `exclude_from_weight_decay` keeps its say over `weight_decay`. `lr_factors` maps names of layers of `model` to a
-    factor on the learning rate, and on the decoupled decay with it; for the first `frozen_for` updates that is 0 (the
-    averages of their batch normalisation move all the same). It works under any schedule that is attached before or
-    after; a saved optimizer is a stock one and has forgotten the groups. Raises SettingError.
+    `exclude_from_weight_decay` keeps its say over `weight_decay`. `lr_factors` maps names of layers of `model`, or
+    patterns such as `norm*`, to a factor on the learning rate, and on the decoupled decay with it; for the first
+    `frozen_for` updates that is 0 (the averages of their batch normalisation move all the same). It works under any
+    schedule that is attached before or after; a saved optimizer is a stock one and has forgotten the groups. Raises
+    SettingError.
     """
     driven = inner(optimizer)
     coupled = 0.0 if l2 is None else checks.number("l2", l2, at_least=0)
@@ -93,15 +95,18 @@ def _factors(
     factors = {}
     for name, value in wanted.items():
         factor = checks.number(f"lr_factors.{name}", value, above=0)
-        for variable in _layer(model, name).trainable_variables:
-            factors[variable_key(optimizer, variable)] = factor
+        for layer in _layers(model, name):
+            for variable in layer.trainable_variables:
+                factors[variable_key(optimizer, variable)] = factor
     return factors
 
 
-def _layer(model: Any, name: str) -> keras.layers.Layer:
+def _layers(model: Any, name: str) -> list[keras.layers.Layer]:
+    """The layer of this name, or those whose names match it as files match `norm*`."""
     layers = {layer.name: layer for layer in model.layers if layer.trainable_variables}
-    if name not in layers:
+    matching = [layers[name]] if name in layers else [layers[each] for each in fnmatch.filter(layers, name)]
+    if not matching:
         frozen = any(layer.name == name and layer.variables for layer in model.layers)
         why = "has nothing to train: it is frozen" if frozen else f"is no layer of {model.name} that has weights"
         raise checks.SettingError(f"lr_factors: {name} {why}; expected one of {', '.join(layers)}")
-    return layers[name]
+    return matching

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from sconv.training import keras_internals, replicas
 from sconv.training.acceleration import fused_layers
-from sconv.training.attach import Attachment
+from sconv.training.attach import Attachment, length
 
 # What a metric's result knows the metric by.
 _MEAN = "_sconv_mean"
@@ -122,7 +122,7 @@ class Trace:
     def _place(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The slot of the update under way, and whether what this batch is a part of was begun by another."""
         optimizer = self._attachment.optimizer
-        last = tf.shape(self._losses, out_type=tf.int64)[0] - 1
+        last = length(self._losses) - 1
         slot = tf.minimum(self._attachment.position_tensor(), last)
         counter = tf.convert_to_tensor(keras_internals.batches_seen(optimizer))
         return slot, counter % (optimizer.gradient_accumulation_steps or 1) != 0

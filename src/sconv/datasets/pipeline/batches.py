@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from sconv.datasets.dataset import Split, Stream
@@ -95,6 +96,13 @@ def evaluation_batches(split: Split | Stream, batch_size: int, one_hot: int | No
     if one_hot is not None:
         batches = batches.map(lambda images, labels: (images, tf.one_hot(labels, one_hot)))
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def first_images(split: Split | Stream, count: int) -> np.ndarray:
+    """The first inputs of a split, `count` or as many as there are, as raw as they are."""
+    if isinstance(split, Split):
+        return split.images[:count]
+    return next(iter(_decoded(split.examples(), split, count)))[0].numpy()
 
 
 def _shuffled_split(

@@ -9,8 +9,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from sconv import runs
-
 
 def run_name(*, _root_: DictConfig) -> str:
     """What a run is called: its name, else what is done with another run, else the options that matter most.
@@ -30,19 +28,24 @@ def run_name(*, _root_: DictConfig) -> str:
     return folder(["-".join(map(str, parts))])
 
 
-def run_directory(resumed: str | None, new: str) -> str:
-    """The run that is taken up again, else a new directory. Raises SettingError before anything is made there."""
-    if resumed:
-        runs.check_own("resume", Path(resumed))
-    return resumed or new
+def job_name(*, _root_: DictConfig) -> str:
+    """What a job of a sweep is called: what it was told, less Hydra's `exclude_keys`; without a rest as a run."""
+    hydra = _root_.hydra
+    alike = hydra.job.config.override_dirname.exclude_keys
+    own = [told for told in hydra.overrides.task if setting_of(told) not in alike]
+    return folder(own) if own else run_name(_root_=_root_)
 
 
-def sweep_directory(resumed: str | None, new: str) -> str:
-    """The sweep that is taken up again, else a new directory."""
+def setting_of(override: str) -> str:
+    """The name of the setting that an override of the command line gives."""
+    return override.lstrip("+~").partition("=")[0]
+
+
+def directory(resumed: str | None, new: str) -> str:
+    """What is taken up again, else a new directory."""
     return resumed or new
 
 
 def folder(parts: Sequence[str]) -> str:
     """One folder's name out of overrides: nothing that nests or that a shell trips over, and not too long."""
-    kept = [part for part in parts if not part.startswith("resume_sweep=")]
-    return re.sub(r"[^\w.,=+-]+", "_", ",".join(kept))[:120].strip("_") or "run"
+    return re.sub(r"[^\w.,=+-]+", "_", ",".join(parts))[:120].strip("_") or "run"

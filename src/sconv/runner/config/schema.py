@@ -5,7 +5,6 @@ Composing a configuration imports neither Keras nor TensorFlow.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,13 +63,12 @@ class Config:
 def register() -> None:
     """Tell Hydra about the schema and OmegaConf about the resolvers that `conf/config.yaml` uses."""
     ConfigStore.instance().store(name="schema", node=Config)
+    # Hydra copies the store, of which there is only one, a hundred times for --help, which took most of its time.
+    ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
     resolvers: dict[str, Callable[..., Any]] = {
-        "pid": os.getpid,
+        "directory": run_names.directory,
         "run_name": run_names.run_name,
-        "run_directory": run_names.run_directory,
-        "sweep_directory": run_names.sweep_directory,
-        "folder": run_names.folder,
+        "job_name": run_names.job_name,
     }
     for name, function in resolvers.items():
-        # Kept, as Hydra's `now` is: a worker process names the directories as the one that started it did.
-        OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True, use_cache=name == "pid")
+        OmegaConf.register_new_resolver(f"sconv.{name}", function, replace=True)

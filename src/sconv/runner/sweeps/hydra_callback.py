@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import shutil
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from sconv import checks, runs
 from sconv.runner import errors
+from sconv.runner.config import run_names
 from sconv.runner.devices import cluster
 from sconv.runner.sweeps import launchers
 
@@ -38,20 +40,21 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with _ending():
-            directory, resumed = Path(config.hydra.run.dir), config.resume
-            if resumed and directory.resolve() != Path(resumed).resolve():
-                got = checks.shown(str(directory))
+            if resumed := config.resume:
+                runs.check_own("resume", Path(resumed))
+            if resumed and Path(directory := config.hydra.run.dir).resolve() != Path(resumed).resolve():
+                got = checks.shown(directory)
                 raise checks.SettingError(f"hydra.run.dir: got {got} beside resume, expected resume=... alone")
             if cluster.is_follower(config.device):
-                directory = _of_a_follower(resumed)
-                with read_write(config):
-                    config.hydra.run.dir = str(directory)
-            _make("hydra.run.dir", directory)
+                with read_write(config.hydra):
+                    config.hydra.run.dir = _of_a_follower(resumed)
+            _make(config, "run", resumed)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with _ending():
-            self._directory = _checked_directory(config)
-            _make("hydra.sweep.dir", self._directory)
+            _check_sweep(config)
+            self._directory = _make(config, "sweep", config.resume_sweep)
+            _tell_jobs(config)
         self._outcome = get_method(OmegaConf.select(config, "task._outcome_", default=_OUTCOME))
         # Also where the sweep is cut short: by Ctrl-C, or by a worker process that dies.
         atexit.register(self._tell)
@@ -79,9 +82,9 @@ def _ending() -> Iterator[None]:
         raise errors.Stop(error) from None
 
 
-def _of_a_follower(resumed: str | None) -> Path:
+def _of_a_follower(resumed: str | None) -> str:
     """A directory of a worker's own until it ends, for what the chief leaves too; with what is gone on from in it."""
-    directory = Path(tempfile.mkdtemp(prefix="sconv-worker-"))
+    directory = tempfile.mkdtemp(prefix="sconv-worker-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     if resumed:
         with contextlib.suppress(shutil.Error):  # of what the chief takes away meanwhile, which nobody needs
@@ -89,28 +92,59 @@ def _of_a_follower(resumed: str | None) -> Path:
     return directory
 
 
-def _make(setting: str, directory: Path) -> None:
+def _make(config: DictConfig, kind: str, resumed: str | None) -> Path:
+    """Make the directory of a run or a sweep. A name of our own that is taken gets a number, of which Hydra is told.
+
+    Making it takes it: of two processes that begin in one second one gets the name, the other the number. One that
+    the user named may be there; a sweep's must hold no run.
+    """
+    setting, node = f"hydra.{kind}.dir", config.hydra[kind]
+    wanted = Path(node.dir)
+    told: Any = OmegaConf.to_container(node)
+    ours = not resumed and told["dir"].startswith("${sconv.directory:")
+    if kind == "sweep" and not ours and not (resumed and wanted.resolve() == Path(resumed).resolve()):
+        runs.check_free(setting, wanted.absolute())
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            path = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+            with contextlib.suppress(*[FileExistsError] * ours):
+                path.mkdir(exist_ok=not ours)
+                break
     except OSError as error:
         said = f"cannot write {error.filename}: {error.strerror}, expected a folder of your own with room"
         raise checks.SettingError(f"{setting}: {said}") from error
+    if ours:
+        with read_write(config.hydra):
+            node.dir = str(path)
+            config.hydra.overrides.hydra.append(f"{setting}='{path}'")
+    return path.absolute()
 
 
-def _checked_directory(config: DictConfig) -> Path:
-    """Where the sweep puts its jobs. Raises SettingError for one that cannot be carried out, or not there."""
-    launchers.check_swept(config.hydra.launcher._target_, config.hydra.overrides.task)
+def _tell_jobs(config: DictConfig) -> None:
+    """Tell the jobs, which compose their configurations anew, what is alike in all of them."""
+    hydra = config.hydra
+    swept = {override.key_or_group for override in launchers.swept(hydra.overrides.task)}
+    told = [run_names.setting_of(override) for override in hydra.overrides.task]
+    alike = [*hydra.job.config.override_dirname.exclude_keys, *(name for name in told if name not in swept)]
+    with read_write(hydra):
+        names = ",".join(f"'{name}'" for name in alike)
+        hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{names}]")
+
+
+def _check_sweep(config: DictConfig) -> None:
+    """Raise SettingError where a sweep cannot be carried out, or not in the directory that it is to go on in."""
+    hydra = config.hydra
+    launchers.check_swept(hydra.launcher._target_, hydra.overrides.task, hydra.sweeper._target_)
     if cluster.is_spread(config.device):
         raise checks.SettingError("device: got multi_worker with -m, expected one run: a sweep has hydra/launcher=ray")
-    for name, _, value in (override.lstrip("+").partition("=") for override in config.hydra.overrides.task):
+    for name, _, value in (override.lstrip("+").partition("=") for override in hydra.overrides.task):
         if name == "resume":
             raise checks.SettingError(f"resume: got {value!r} with -m, expected resume_sweep= and the sweep's command")
-    resumed, directory = config.resume_sweep, Path(config.hydra.sweep.dir).absolute()
-    if resumed and not Path(resumed, "multirun.yaml").is_file():
+    if (resumed := config.resume_sweep) is None:
+        return
+    if not Path(resumed, "multirun.yaml").is_file():
         raise checks.SettingError(f"resume_sweep: got {resumed!r}, expected the directory of a sweep")
-    if not resumed or directory.resolve() != Path(resumed).resolve():
-        runs.check_free("hydra.sweep.dir", directory)
-    elif link := next((path.name for path in sorted(directory.iterdir()) if path.is_symlink()), None):
+    if link := next((path.name for path in sorted(Path(resumed).iterdir()) if path.is_symlink()), None):
         # Whoever writes there would write elsewhere.
         raise checks.SettingError(f"resume_sweep: got {resumed!r}, where {link} is a link, expected files of its own")
-    return directory

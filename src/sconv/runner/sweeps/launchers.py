@@ -11,6 +11,7 @@ from hydra.core.override_parser.types import Override
 from sconv import checks
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 # Those that give a process one job after another.
 _ONE_AFTER_ANOTHER = (
     BASIC,
@@ -26,9 +27,15 @@ def has_workers(launcher: str) -> bool:
     return launcher != BASIC
 
 
-def check_swept(launcher: str, overrides: Sequence[str]) -> None:
-    """Refuse a sweep over what a process cannot change where jobs share a process. Raises SettingError."""
-    for name in (override.key_or_group for override in swept(overrides)):
+def check_swept(launcher: str, overrides: Sequence[str], sweeper: str = "") -> None:
+    """Refuse a sweep that a process, or the sweeper, cannot carry out. Raises SettingError.
+
+    A process that several jobs share cannot change what TensorFlow takes as it starts.
+    """
+    for override in swept(overrides):
+        name = override.key_or_group
+        if override.is_interval_sweep() and sweeper == GRID:
+            raise checks.SettingError(f"{name}: got an interval, expected values or a range, or hydra/sweeper=search")
         if name in _FIXED and launcher in _ONE_AFTER_ANOTHER:
             raise checks.SettingError(
                 f"{name}: a process cannot change it once TensorFlow runs, expected one value, or a launcher with a "

@@ -17,6 +17,7 @@ from sconv import checks, runs
 
 # What accuracies on a split are called in a table.
 SHORT = {"validation": "val acc", "test": "test acc"}
+_OVER = {"finished", "diverged", "pruned"}  # statuses of runs of which nothing more is to come
 _NARROW = 60  # columns of a terminal that has no room for steps and seconds
 
 
@@ -43,11 +44,12 @@ def outcome(directory: Path, console: Console) -> int:
     if "finished" in ended:
         command = shlex.join(["python", "-m", "sconv.report", str(where)])
         console.print(f"report {command}", markup=False, soft_wrap=True)
-    if ended - {"finished", "diverged"}:
+        console.print(f"curves {runs.curves(directory)}\n{runs.CYCLE}", markup=False, soft_wrap=True)
+    if ended - _OVER:
         console.print(f"resume the same command with resume_sweep={where}", markup=False, soft_wrap=True)
-    if ended <= {"finished"}:
+    if ended <= _OVER - {"diverged"}:
         return runs.ExitCode.FINISHED
-    return runs.ExitCode.DIVERGED if ended <= {"finished", "diverged"} else runs.ExitCode.FAILED
+    return runs.ExitCode.DIVERGED if ended <= _OVER else runs.ExitCode.FAILED
 
 
 def summaries(directory: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -68,7 +70,7 @@ def _table(jobs: Sequence[tuple[Path, dict[str, Any]]], overrides: list[list[str
     for (path, summary), own in zip(jobs, overrides, strict=True):
         accuracies = [runs.accuracy(summary, split) for split in shown]
         table.add_row(
-            Text(checks.printable(f"{path.name.partition('-')[0]} {','.join(own)}".strip())),
+            Text(checks.printable(f"{path.name.partition('-')[0]} {' '.join(own)}".strip())),
             "killed" if runs.killed(summary) else summary["status"],
             *("" if accuracy is None else f"{accuracy:.4f}" for accuracy in accuracies),
             str(summary.get("steps", "")),
@@ -85,7 +87,7 @@ def _means(jobs: list[dict[str, Any]], overrides: list[list[str]], shown: Sequen
     groups = collections.defaultdict[str, list[dict[str, Any]]](list)
     for summary, own in zip(jobs, overrides, strict=True):
         if summary["status"] == "finished":
-            groups[",".join(one for one in own if not one.startswith("seed="))].append(summary)
+            groups[" ".join(one for one in own if not one.startswith("seed="))].append(summary)
     table = _headed("mean ± std", "n", [*(SHORT[split] for split in shown), "seconds of training"])
     for name, of_it in groups.items() if any(len(group) > 1 for group in groups.values()) else ():
         accuracies = [[runs.accuracy(summary, split) for summary in of_it] for split in shown]

@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from sconv import runs
 from sconv.runner.sweeps import launchers
 from sconv.runner.sweeps.outcome import SHORT, summaries
+from sconv.runner.sweeps.trial import RANGE_TEST, SWEEPER
 
 # Values of one setting: nobody waits for a sweep over more.
 _MOST = 100_000
@@ -29,21 +30,26 @@ def progress(job: Path, names_it: bool = False) -> str:
     sweep = job.parent / "multirun.yaml"  # written as the sweep starts
     if sweep.is_file():
         began = sweep.stat().st_mtime
-        ended = [one for one, summary in summaries(job.parent) if summary["status"] != "running"]
+        there = [(one, summary["status"]) for one, summary in summaries(job.parent) if one.name != RANGE_TEST]
+        ended = [one for one, status in there if status != "running"]
         done = sum((one / "summary.json").stat().st_mtime >= began for one in ended)
-        jobs = (_count(_overrides(sweep)) or 0) - (len(ended) - done)
+        jobs = (_planned(sweep) or 0) - (len(ended) - done)
         if 0 < done < jobs:
             said.append(pace(done, jobs, time.time() - began))
     return "; ".join(said) + "\n" * bool(said)
 
 
-def _overrides(sweep: Path) -> list[str]:
-    """The command line of a sweep by its multirun.yaml, which somebody else may have written."""
+def _planned(sweep: Path) -> int | None:
+    """How many jobs a sweep has by its multirun.yaml, which somebody else may have written."""
     try:
-        told = runs.read_yaml(sweep)["hydra"]["overrides"]["task"]
-    except (runs.BrokenRun, LookupError, TypeError):
-        return []
-    return [text for text in told if isinstance(text, str)] if isinstance(told, list) else []
+        hydra = runs.read_yaml(sweep)["hydra"]
+        told, sweeper = hydra["overrides"]["task"], hydra.get("sweeper") or {}
+        if sweeper.get("_target_") == SWEEPER:
+            trials = sweeper["n_trials"]
+            return trials if type(trials) is int else None
+    except (runs.BrokenRun, LookupError, TypeError, AttributeError):
+        return None
+    return _count([text for text in told if isinstance(text, str)]) if isinstance(told, list) else None
 
 
 def _count(overrides: Sequence[str]) -> int | None:

@@ -32,7 +32,7 @@ def tell(run: runs.RunWriter, lr_max: float | None, in_sweep: bool) -> None:
         training, total = summary["seconds"]["training"], summary["seconds"]["total"]
         console.print(f"steps          {summary['steps']:,} in {training:.1f} s of training, {total:.1f} s in all")
         console.print(f"run            {checks.printable(os.path.relpath(run.directory))}", markup=False)
-        console.print("curves         tensorboard --logdir outputs")
+        console.print(f"curves         {runs.curves(run.directory)}\n{runs.CYCLE}", markup=False)
     if not summary["learned"]:
         console.print(_advice(run, lr_max))
 

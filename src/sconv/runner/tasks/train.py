@@ -83,6 +83,7 @@ def _fit_once(job: Job, run: runs.RunWriter, planned: Plan) -> None:
     """Build, fit and save; what was reached is recorded also where the fit was cut short."""
     from sconv.runner.build import build, record_model
     from sconv.runner.tasks.observers import TrainingObservers
+    from sconv.runner.tasks.pruning import PruneHopeless
     from sconv.training.model_contract import chance
     from sconv.training.recording import Diverged
 
@@ -98,13 +99,14 @@ def _fit_once(job: Job, run: runs.RunWriter, planned: Plan) -> None:
     try:
         with stops.on_request() as request:
             observers = TrainingObservers(run, planned, model, stream, keeper, request, cfg.update_bn, job.in_sweep)
+            pruning = [PruneHopeless(job.trial, cfg.epochs)] if job.trial else []
             model.fit(
                 stream.batches,
                 epochs=cfg.epochs,
                 verbose=0,
                 shuffle=False,  # the stream comes shuffled
                 validation_data=_batches(dataset.monitored, model, cfg.batch_size),
-                callbacks=observers.callbacks,
+                callbacks=[*observers.callbacks, *pruning],
             )
     except KeyboardInterrupt:
         observers.driver.close()

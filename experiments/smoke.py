@@ -1,0 +1,135 @@
+"""Every command of the records at the smallest size, into a temporary folder: do they still run?
+
+    python -m experiments.smoke
+
+Networks and code are those of the records; a training is of one seed and a few updates, and images are made up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from experiments import tasks
+from experiments.batch_statistics import measure as batch_statistics
+from experiments.fine_tune import measure as fine_tune
+from experiments.keras_examples import examples, seconds
+from experiments.keras_examples import measure as keras_examples
+from experiments.lr_find_rules import measure as lr_find_rules
+from experiments.lr_find_rules import reread
+from experiments.lr_rules import judge, pairs
+from experiments.lr_rules import measure as lr_rules
+from experiments.momentum import measure as momentum
+from experiments.momentum_cycle import measure as momentum_cycle
+from experiments.table import Table
+from sconv.datasets import Dataset, fashion_mnist, image_folder, synthetic
+
+ONE = (0,)  # seed
+
+
+def main() -> None:
+    tf.config.threading.set_intra_op_parallelism_threads(1)  # as some of them do, which must be before all else
+    fashion_mnist.load = lambda: made_up(28, 1)
+    image_folder.load = lambda path: made_up(32, 3)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small_probe(folder)
+        small_statistics(folder)
+        small_fine_tuning(folder)
+        small_momenta(folder)
+        small_pairs(folder)
+        small_rules(folder)
+        small_examples(folder)
+
+
+def made_up(side: int, channels: int) -> Dataset:
+    """Images of ten classes, 80 to train and 40 to test."""
+    return synthetic.load((side, side, channels), 10, 80, 40)
+
+
+def run(module: ModuleType, folder: Path, *arguments: str) -> None:
+    """The command of a script."""
+    print("--", module.__name__, *arguments, flush=True)
+    sys.argv = [module.__name__, *arguments, "--into", str(folder)]
+    module.main()
+
+
+def small_probe(folder: Path) -> None:
+    momentum.BATCH, momentum.EPOCHS = 1000, 1
+    run(momentum, folder)
+
+
+def small_statistics(folder: Path) -> None:
+    batch_statistics.MOMENTA, batch_statistics.LENGTHS, batch_statistics.SEEDS = (0.9,), ((1, 1000),), ONE
+    run(batch_statistics, folder)
+
+
+def small_fine_tuning(folder: Path) -> None:
+    split = made_up(32, 3).train
+    for part in ("train", "test"):
+        for label, name in enumerate((*fine_tune.BEFORE, *fine_tune.AFTER)):
+            (folder / part / name).mkdir(parents=True)
+            for number, pixels in enumerate(split.images[split.labels == label]):
+                Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
+    fine_tune.BEFORE_EACH, fine_tune.TEST_EACH, fine_tune.EACH, fine_tune.EPOCHS = 4, 2, (4,), 2
+    fine_tune.RATES, fine_tune.SEEDS, fine_tune.BATCH = (0.1,), ONE, 4
+    run(fine_tune, folder, "--cifar10", str(folder))
+
+
+def small_momenta(folder: Path) -> None:
+    task = tasks.Task(lambda: tasks.part(made_up(28, 1), 40, 20, 20), tasks.lenet, 10)
+    tasks.TASKS, momentum_cycle.EPOCHS = {"small": task}, {"small": 1}
+    momentum_cycle.MOMENTA, momentum_cycle.GRIDS = {"0.9": 0.9}, {"sgd": range(-3, 0)}
+    momentum_cycle.SEARCHED = momentum_cycle.TESTED = ONE
+    into = folder / "momenta"
+    into.mkdir()
+    run(momentum_cycle, into, "--tasks", "small", "--optimizers", "sgd")
+
+
+def small_pairs(folder: Path) -> None:
+    names, lr_rules.POINTS = ("mlp-digits-adam", "mlp-friedman-adam"), 2
+    for name in names:
+        pairs.PAIRS[name] = dataclasses.replace(pairs.PAIRS[name], epochs=1, batch_size=300)
+    run(lr_rules, folder, "--pairs", *names, "--seeds", "0")
+    run(judge, folder)
+
+
+def small_rules(folder: Path) -> None:
+    overrides = "dataset=synthetic dataset.train_size=200 dataset.test_size=40 model=mlp epochs=1 lr_find.max_steps=100"
+    lr_find_rules.PAIRS["small"] = (tuple(overrides.split()), (0.1, 0.2))
+    lr_find_rules.RULES, lr_find_rules.GRID_POINTS = ("smith",), 1
+    runs = ("--runs", str(folder / "runs"))
+    run(lr_find_rules, folder, "--pairs", "small", "--seeds", "0", *runs)
+    run(reread, folder, *runs)
+
+
+def small_examples(folder: Path) -> None:
+    """One of them whole; of some others, two updates of the network."""
+    into = folder / "examples"
+    into.mkdir()
+    whole = dataclasses.replace(examples.EXAMPLES["fuel_efficiency"], epochs=2, seeds=1, batch_size=64)
+    print("--", keras_examples.__name__)
+    table = Table(into / "results.csv", keras_examples.COLUMNS)
+    keras_examples.Record(table, "fuel_efficiency", whole, {"max_steps": 60}).make()
+    arms = {row["arm"] for row in table.rows}
+    assert arms == {"documented", "one_cycle", "own_rate"}, arms
+    seconds.STEPS = 2
+    examples.TRANSACTIONS, others = 500, ("imbalanced_classification", "mnist_convnet", "cifar10_cnn")
+    for name in others:
+        example = examples.EXAMPLES[name]
+        data = example.data()
+        few = dataclasses.replace(data, train=tuple(np.asarray(each)[:40] for each in data.train))
+        examples.EXAMPLES[name] = dataclasses.replace(example, data=lambda few=few: few, batch_size=20)
+    seconds.VARIANTS = {"accelerated": seconds.VARIANTS["accelerated"]}
+    run(seconds, into, "--rounds", "1", "--examples", *others)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The benchmarks: what is computed from seconds, and that a run goes on without those who cannot take part."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+if not (ROOT / "benchmarks").is_dir():
+    pytest.skip("no checkout", allow_module_level=True)
+sys.path.append(str(ROOT))
+
+from benchmarks import outcome, profile  # noqa: E402
+
+PATIENCE = 600
+
+
+def seconds(*of_each_round):
+    return np.array([(value, 2 * value) for value in of_each_round])
+
+
+def cell(network="ResNet-20", precision="float32", losses=(), **of):
+    """A cell whose peers took so many seconds in each of two rounds."""
+    taken = {name: seconds(*values) for name, values in of.items()}
+    return {
+        "network": network,
+        "precision": precision,
+        "batch": 128,
+        "product_gflops": 100.0,
+        "peers": outcome.compared(taken, images=1000),
+        "costs": outcome.costs(taken),
+        "losses": dict(losses),
+        "errors": {},
+    }
+
+
+def test_ratios_are_of_the_same_round():
+    rows = outcome.compared({"sconv": seconds(1, 4), "PyTorch": seconds(2, 8), "stock Keras": seconds(1, 2)}, 100)
+    assert rows["PyTorch"]["ratio"] == 2.0
+    assert rows["stock Keras"]["ratio"] == 0.75
+    assert rows["sconv"]["images_per_second"] == 40.0
+
+
+REACHED = {"sconv": (1, 1), "PyTorch": (1.3, 1.3), "stock Keras": (1.2, 1.2), "convolutions": (0.85, 0.85)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({}, None),
+        ({"PyTorch": (0.9, 0.9)}, "0.900 of PyTorch, expected 1.0"),
+        ({"stock Keras": (1.1, 1.1)}, "1.100 of stock Keras, expected 1.15"),
+        ({"convolutions": (0.7, 0.7)}, "0.700 of the convolutions alone, expected 0.8"),
+        ({"sconv, not recorded": (0.9, 0.9)}, "the recording takes 1.111 of the time without it, expected 1.05"),
+        (
+            {"sconv, not recorded": (1, 1), "sconv, constant rate": (0.9, 0.9)},
+            "the schedule takes 1.111 of the time without it, expected 1.01",
+        ),
+    ],
+)
+def test_each_target_that_is_missed_has_a_line(changed, line):
+    missed = outcome.missed([cell(**{**REACHED, **changed})])
+    assert [each.removeprefix("ResNet-20, fp32: ") for each in missed if "cells at" not in each] == [line] * bool(line)
+
+
+def test_a_fast_half_is_asked_for_and_equal_losses():
+    slow, fast = cell(**{**REACHED, "PyTorch": (1.1, 1.1)}), cell(**REACHED)
+    assert outcome.missed([slow, fast]) == []
+    assert outcome.missed([slow, slow, fast]) == ["1 of 3 cells at 1.2 of PyTorch, expected half of them"]
+    other = cell(**REACHED, losses={"sconv": 2.0, "PyTorch": 2.5})
+    assert outcome.missed([other]) == ["ResNet-20, fp32: mean loss of the first epoch 2.000, PyTorch's 2.500"]
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        ("step/gradient_tape/conv2d/Conv2DBackpropFilter:_MklNativeConv2DBackpropFilter", "filter gradients"),
+        ("step/conv2d/convolution:_FusedConv2D", "convolutions, forward"),
+        ("step/norm/FusedBatchNormGradV3:_MklNativeFusedBatchNormGrad", "normalisation, gradient"),
+        ("step/sgd/add_3:AddV2", "optimizer"),
+        ("step/resnet20/add_1/Add:AddV2", "elementwise"),
+    ],
+)
+def test_operations_are_summed_by_what_they_are_for(name, category):
+    events = [(name, 2.0), (name, 1.0), ("step:StatefulPartitionedCall", 9.0), ("ExecutorState::Process", 9.0)]
+    assert profile.summed(events) == {category: 3.0}
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_without_a_peer_that_fails(tmp_path, environment):
+    (tmp_path / "torch.py").write_text("raise ImportError('made to fail')")
+    path = os.pathsep.join(filter(None, [str(tmp_path), environment.get("PYTHONPATH")]))
+    command = [sys.executable, "-m", "benchmarks", "--networks", "LeNet-5", "--precisions", "float32"]
+    peers = ["convolutions", "stock Keras", "PyTorch", "sconv"]
+    small = ["--peers", *peers, "--steps", "2", "--rounds", "1", "--batch", "8", "--out", str(tmp_path / "out")]
+    ran = subprocess.run(
+        [*command, *small],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert ran.returncode == 0, ran.stderr
+    (found,) = json.loads((tmp_path / "out" / "quick.json").read_text())["cells"]
+    assert set(found["peers"]) == {"convolutions", "stock Keras", "sconv"}
+    assert found["errors"] == {"PyTorch": "ImportError: made to fail"}
+    assert found["parameters"] == 81_194
+    # From the same weights on the same images: the order in which they come is each one's own.
+    assert found["losses"]["stock Keras"] == pytest.approx(found["losses"]["sconv"], rel=outcome.SAME_LOSS)
+    assert "PyTorch failed: ImportError: made to fail" in ran.stdout
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"quick.json", "quick.md", "quick.png"}

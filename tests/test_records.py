@@ -1,0 +1,99 @@
+"""The records: what is told of them is what their data says, and what their data says is still so."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.momentum import measure
+from sconv.lr_finder.result import RangeTestSettings, analyse
+from sconv.training.final_statistics import too_few
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "experiments"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+pytestmark = pytest.mark.skipif(not RECORDS.is_dir(), reason="no checkout")
+
+
+def check(root):
+    command = [sys.executable, "-m", "experiments.check"]
+    return subprocess.run(command, cwd=root, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+
+
+def test_every_number_is_that_of_the_data():
+    checked = check(ROOT)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def change(path, before, after):
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after, 1))
+
+
+def test_a_number_that_differs_or_that_nothing_computes_is_told(tmp_path):
+    shutil.copytree(RECORDS, tmp_path / "experiments", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("README.md", "docs/evidence.md", "docs/library.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    record = tmp_path / "experiments"
+    change(tmp_path / "README.md", "89.93 ± 0.33", "89.94 ± 0.33")
+    change(
+        record / "fine_tune" / "results.csv",
+        "\n20,0,fine_tune,0.03,",
+        "\n20,0,fine_tune,0.03,0.03,0.9999\n20,9,other,0.03,",
+    )
+    change(record / "momentum" / "README.md", "in accuracy.", "in accuracy: perhaps 0.7 points, in half (50 %) of all.")
+    change(tmp_path / "docs" / "evidence.md", "experiments/lr_rules/", "experiments/no_rules/")
+    told = check(tmp_path)
+    assert told.returncode == 1
+    lines = told.stdout.splitlines()
+    assert "docs/evidence.md: no row for experiments/lr_rules/README.md" in lines
+    wanted = "| 1cycle, lr_max 0.005 | 89.9{} ± 0.33 |"
+    assert f"README.md: {wanted.format(4)}, the data says: {wanted.format(3)}" in lines
+    assert any(line.startswith("experiments/fine_tune/README.md: | 20 | 0.03 | 45.5 | ") for line in lines)
+    assert sum("experiments/momentum/README.md: nothing computes: " in line for line in lines) == 2
+
+
+def test_the_rules_still_pick_so():
+    planned = RangeTestSettings().schedule.sample(RangeTestSettings().max_steps)[0]
+    tests = pd.read_csv(RECORDS / "lr_rules" / "range_tests.csv").set_index(["pair", "seed"]).losses.str.split()
+    picks = pd.read_csv(RECORDS / "lr_rules" / "picks.csv").set_index(["pair", "seed", "rule"]).lr_max
+    found = {key: analyse(planned[: len(losses)], np.array(losses, float)).suggestions for key, losses in tests.items()}
+    now = {(*key, rule): rate for key, suggestions in found.items() for rule, rate in suggestions.items()}
+    assert now == pytest.approx({key: rate for key, rate in picks.items() if "/" not in key[2]}, rel=1e-3)
+
+
+def test_the_rule_of_update_bn_is_true_of_the_measured():
+    measured = pd.read_csv(RECORDS / "batch_statistics" / "results.csv").groupby(["momentum", "batches"])
+    gained = 100 * (measured.computed.mean() - measured.averages.mean())
+    for (momentum, batches), points in gained.items():
+        if not too_few(batches, momentum):
+            assert abs(points) < 0.3
+        if batches * (1 - momentum) < 5:
+            assert points > 5
+
+
+def test_the_probe_reads_the_same_momenta_again(monkeypatch):
+    monkeypatch.setattr(measure, "EPOCHS", 1)
+    planned = measure.onecycle_fastai(measure.LR_MAX).sample(125)[1]
+    assert measure.run(measure.Sets) == pytest.approx([0.95] * 125)
+    read = measure.run(lambda steps: measure.sconv.OneCycleScheduler(measure.LR_MAX, steps))
+    assert read == pytest.approx(planned, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_every_command_still_runs():
+    command = [sys.executable, "-W", "ignore", "-m", "experiments.smoke"]
+    ran = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
+    assert ran.returncode == 0, ran.stderr
+    measured = {path.parent.name for path in RECORDS.glob("*/measure.py")}
+    assert measured == set(re.findall(r"^-- experiments\.(\w+)\.measure", ran.stdout, re.MULTILINE)), ran.stdout

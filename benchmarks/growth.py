@@ -113,9 +113,8 @@ def stream(size: int) -> dict[str, float]:
 
 def report(size: int) -> dict[str, float]:
     """Seconds of the report over `size` runs, for each of them, and its memory."""
-    from tests import fabricate
-
     from sconv.report.__main__ import main as write_report
+    from tests import fabricate
 
     with tempfile.TemporaryDirectory() as folder:
         random = np.random.default_rng(0)

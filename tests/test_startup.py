@@ -81,7 +81,7 @@ def test_example_composes(compose, example):
     [
         ("sconv sched", {"schedule.", "schedule"}),  # some of its options lie in a folder: no = yet
         ("sconv schedule=one", {"schedule=onecycle", "schedule=onecycle_fastai"}),
-        ("sconv epochs=3 device=", {"device=auto", "device=cpu", "device=gpu"}),
+        ("sconv epochs=3 device=", {f"device={kind}" for kind in ("auto", "cpu", "gpu", "mirrored", "multi_worker")}),
     ],
 )
 def test_the_tab_key(tmp_path, environment, typed, offered):

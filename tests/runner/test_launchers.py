@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import MissingConfigException
+from hydra.types import HydraContext
 
 from sconv import checks, runs
-from sconv.runner import errors
+from sconv.runner import cli, errors
 from sconv.runner.config.schema import CONF
 from sconv.runner.devices import setup
 from sconv.runner.sweeps import launchers
@@ -36,6 +39,7 @@ def load(seed, folder):
         os.kill(os.getpid(), signal.SIGKILL)
     return synthetic.load((6, 6, 1), classes=4, train_size=80, test_size=20)
 """
+RESOURCES = "{num_cpus: 1, num_gpus: 1, max_retries: 0}"
 JOBS = ["-m", "seed=0,1,2", "model=mlp", "model.hidden=[16]", "epochs=2", "batch_size=8"]
 
 
@@ -104,10 +108,11 @@ def test_a_killed_run_is_told_from_one_that_runs(tmp_path):
 
 
 def sconv(folder, environment, *arguments):
+    path = os.pathsep.join([str(folder), environment.get("PYTHONPATH", "")])
     return subprocess.run(
         [sys.executable, "-m", "sconv", *arguments],
         cwd=folder,
-        env={**environment, "PYTHONPATH": str(folder), "RAY_AUTH_MODE": "disabled"},
+        env={**environment, "PYTHONPATH": path, "RAY_AUTH_MODE": "disabled"},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -219,3 +224,109 @@ def test_a_job_that_submitit_warns_is_queued_again_and_goes_on(tmp_path, environ
     assert summary["status"] == "finished"
     assert [each["step"] for each in summary["resumed"]] == [4]
     assert [int(line.split(",")[0]) for line in (run / "steps.csv").read_text().splitlines()[1:]] == list(range(20))
+
+
+# A cluster of a head that computes nothing and two nodes with what the arguments say, until its input ends.
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+for _ in range(2):
+    cluster.add_node(num_cpus=1, num_gpus=1)
+cluster.wait_for_nodes()
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+# Data that a job loads once jobs are under way on two nodes.
+ON_NODES = """
+import os, pathlib, time
+import ray
+from sconv.datasets import synthetic
+
+def load():
+    node = ray.get_runtime_context().get_node_id()
+    pathlib.Path(f"node-{node}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+    until = time.monotonic() + 300
+    while len(list(pathlib.Path().glob("node-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    return synthetic.load((6, 6, 1), classes=4, train_size=80, test_size=20)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_cluster_that_shares_no_disk_brings_back_what_its_nodes_leave(tmp_path, environment):
+    """Two nodes of Ray that stand in another folder, each with a GPU that is one by name alone."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="needs sconv[ray]")
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        (folder / "nodes.py").write_text(ON_NODES)
+    path = os.pathsep.join([str(there), environment.get("PYTHONPATH", "")])
+    nodes = subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        cwd=there,
+        env={**environment, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        address = next(line.strip() for line in nodes.stdout if ":" in line)
+        ray = f"++hydra.launcher.ray={{init: {{address: '{address}', object_store_memory: null}}, remote: {RESOURCES}}}"
+        ran = sconv(here, environment, *JOBS, "dataset._target_=nodes.load", "hydra/launcher=ray", ray)
+    finally:
+        nodes.communicate("")
+    assert ran.returncode == 0, ran.stderr
+    assert [path.read_text() for path in there.glob("node-*")] == ["0", "0"]
+    assert list(here.glob("node-*")) == []
+    summaries = found(here)
+    assert [summaries[number]["status"] for number in "012"] == ["finished"] * 3
+    assert {summary["device"]["threads"] for summary in summaries.values()} == {1}
+    for run in runs.find(there):
+        (brought,) = here.rglob(run.name)
+        left = {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        checkpoints = {name for name in left if name.startswith("checkpoints")}
+        arrived = {str(path.relative_to(brought)) for path in brought.rglob("*") if path.is_file()}
+        assert checkpoints
+        assert arrived == left.keys() - checkpoints
+        assert all((brought / name).read_bytes() == left[name] for name in arrived - {"sconv.log"})
+    (sweep,) = (here / "outputs" / "sweeps").glob("*/*")
+    report = subprocess.run(
+        [sys.executable, "-m", "sconv.report", str(sweep)], cwd=here, capture_output=True, text=True
+    )
+    assert (report.returncode, "3 seeds" in report.stdout) == (0, True), report.stderr
+
+
+def test_the_script_that_slurm_would_get(tmp_path, monkeypatch):
+    """As the launcher's configuration has it, on a machine that has no Slurm."""
+    submitit = pytest.importorskip("submitit", reason="needs sconv[submitit]")
+    from hydra.core.plugins import Plugins
+
+    scripts = []
+    asked = (
+        *("hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", "hydra.launcher.gpus_per_node=1"),
+        *("hydra.launcher.cpus_per_task=4", "hydra.launcher.timeout_min=240", "hydra.launcher.mem_gb=16"),
+        *("hydra.launcher.array_parallelism=2", "hydra.launcher.max_num_timeout=3"),
+        "hydra.sweep.dir=sweep",
+    )
+    monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda cls: 2))
+
+    def noted(executor, launcher, *jobs):
+        slurm = executor._executor
+        slurm.parameters["map_count"] = len(jobs[0])
+        scripts.append(slurm._make_submission_file_text("run the job", "id"))
+        return []
+
+    monkeypatch.setattr(submitit.AutoExecutor, "map_array", noted)
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra_compose("config", list(asked), return_hydra_config=True)
+    launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=HydraContext(config_loader=None, callbacks=None), task_function=cli.job, config=cfg
+    )
+    launcher.launch([["seed=0"], ["seed=1"], ["seed=2"]], 0)
+    (script,) = scripts
+    golden = Path(__file__).with_name("slurm.sbatch")
+    assert script.replace(str(tmp_path), "/there").splitlines() == golden.read_text().splitlines()

@@ -167,6 +167,19 @@ def test_a_second_signal_leaves_at_once_and_handlers_are_put_back(environment):
     assert [signal.getsignal(number) for number in stops._SIGNALS] == before
 
 
+def test_a_signal_to_all_workers_is_no_second_one_for_those_that_heard_of_it(monkeypatch):
+    killed = []
+    monkeypatch.setattr(os, "kill", lambda process, number: killed.append(number))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    request = stops.Request()
+    request.hear()
+    assert request.is_due()
+    request.receive(signal.SIGTERM)
+    assert killed == []
+    request.receive(signal.SIGTERM)
+    assert killed == [signal.SIGTERM]
+
+
 def test_a_signal_that_somebody_else_handles_is_theirs():
     theirs = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:

@@ -157,7 +157,7 @@ class Begun(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.iterator = keras_internals.epoch_iterator()
-        keras_internals.build_all(self.model, self.iterator)
+        keras_internals.build_all(self.model, keras_internals.dataset_of(self.iterator).element_spec)
         self.metrics = len(self.model.metrics_variables)
         self.repeats = keras_internals.repeats_itself(self.iterator)
         keras_internals.begin_fit_at(self.model, self.epoch)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks, runs
 from sconv.datasets import Dataset
 from sconv.datasets.pipeline.batches import TrainingStream, first_images
 from sconv.runner.config import targets, validate
+from sconv.runner.devices import distribution
+from sconv.training import keras_internals, keras_workers, replicas
 from sconv.training.acceleration import accelerate
 from sconv.training.execution import steps_per_execution
 from sconv.training.model_contract import check_model, label_depth, note_weaknesses
@@ -34,22 +38,31 @@ def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[kera
     keras.utils.clear_session()  # lets go of the last model of this process
     keras.utils.set_random_seed(cfg.seed)
     loss = _build(cfg, "loss", keras.Loss)
-    with _precision(cfg.precision):
-        model = _build_model(cfg.model, dataset, loss)
-    if cfg.accelerate:
-        accelerate(model)
-    depth = label_depth(model, loss)
+    strategy = distribution.strategy(cfg.device)
+    with contextlib.nullcontext() if strategy is None else strategy.scope():
+        with _precision(cfg.precision):
+            model = _build_model(cfg.model, dataset, loss)
+        if cfg.accelerate:
+            accelerate(model)
+        optimizer = _build_optimizer(cfg, model, learning_rate, math.ceil(len(dataset.train) / cfg.batch_size))
     augment = targets.instantiate("augment", cfg.augment)
-    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth)
-    optimizer = _build_optimizer(cfg, model, learning_rate, stream.steps_per_epoch)
-    images, labels = next(iter(stream.batches))
+    share = functools.partial(replicas.shared_out, strategy=model.distribute_strategy)
+    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, label_depth(model, loss), share)
+    images, labels = next(iter(stream.whole))
     per_execution = cfg.steps_per_execution
-    if per_execution == "auto":
+    if per_execution == "auto" and replicas.several_workers(model.distribute_strategy):
+        per_execution = 1  # each would find another by its own clock, and every step waits for the others anyway
+    elif per_execution == "auto":
         per_execution = steps_per_execution(model, images, stream.steps_per_epoch)
     # Past the end of an epoch Keras would go round idle, and not at all where the number overflows 32 bits.
     per_execution = min(int(per_execution), stream.steps_per_epoch)
-    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], steps_per_execution=per_execution)
-    _make_variables(model, images, labels)
+    xla = OmegaConf.select(cfg, "device.xla")
+    compiled = {"steps_per_execution": per_execution, "jit_compile": "auto" if xla is None else xla}
+    with model.distribute_strategy.scope():
+        model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], **compiled)
+        _make_variables(model, images, labels)
+    if strategy is not None:
+        _spread(model, strategy, cfg.batch_size, len(dataset.train))
     return model, stream
 
 
@@ -132,5 +145,21 @@ def _make_variables(model: keras.Model, images: Any, labels: Any) -> None:
     Inside the first step each would become a branch of its graph, and tracing would take twice as long.
     """
     model.optimizer.build(model.trainable_variables)
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        return keras_internals.build_all(model, (images, labels))
     model.compute_metrics(images, labels, model(images))
     model.reset_metrics()
+
+
+def _spread(model: keras.Model, strategy: Any, batch_size: int, examples: int) -> None:
+    """Have a model compute over all replicas what it would alone."""
+    parts = strategy.num_replicas_in_sync
+    sizes = {batch_size, examples % batch_size or batch_size}
+    if min(sizes) < parts:
+        raise checks.SettingError(
+            f"batch_size: got {batch_size}, which leaves a batch of {min(sizes)} for {parts} replicas, expected one "
+            f"that leaves each an example of every batch of the {examples}"
+        )
+    if any(size % parts for size in sizes):
+        replicas.weigh(model)
+    keras_workers.work_round(model)

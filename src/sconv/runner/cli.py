@@ -14,6 +14,7 @@ import warnings
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
@@ -21,9 +22,10 @@ from sconv import checks, output, runs
 from sconv.runner import errors, stops
 from sconv.runner.claiming import claim, setting_of
 from sconv.runner.config import leftovers, schema, validate
-from sconv.runner.devices import quiet
+from sconv.runner.devices import cluster, quiet
 from sconv.runner.job import Job, from_hydra
 from sconv.runner.sweeps import resume
+from sconv.runner.sweeps.brought import carrying
 from sconv.runner.sweeps.progress import progress
 
 log = logging.getLogger("sconv")
@@ -66,10 +68,11 @@ def job(cfg: DictConfig) -> int:
 
     Returns the exit code of a job of a sweep that has no directory to leave a status in, else 0.
     """
-    _log_what_is_said()
+    _log_what_is_said(cluster.is_spread(cfg.device))
     this = from_hydra(cfg)
     # What several processes say at once is a muddle: of those in workers only the last line is shown.
-    with contextlib.redirect_stdout(io.StringIO()) if this.has_workers else contextlib.nullcontext():
+    is_silent = this.has_workers or cluster.is_follower(cfg.device)
+    with contextlib.redirect_stdout(io.StringIO()) if is_silent else contextlib.nullcontext():
         error = _carry_out(this)
     if error is not None and not this.in_sweep:
         raise errors.Stop(error)
@@ -83,7 +86,7 @@ def job(cfg: DictConfig) -> int:
         return errors.exit_code(error)
     if this.in_sweep:
         print(progress(this.directory, this.has_workers), end="", flush=True)
-    return 0
+    return carrying(0, HydraConfig.get().sweep.dir, this.directory) if this.has_workers else 0
 
 
 def _carry_out(this: Job) -> Exception | None:
@@ -122,12 +125,12 @@ def _done(this: Job) -> Exception | None:
     return None
 
 
-def _log_what_is_said() -> None:
+def _log_what_is_said(several_workers: bool) -> None:
     """Send what libraries say while a job runs to its log: warnings as they are, TensorFlow's start."""
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no news of its own
     warnings.formatwarning = lambda message, *_, **__: str(message)
-    quiet.install()
+    quiet.install(several_workers)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_as_text)
 

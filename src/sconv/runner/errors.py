@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import typing
 from collections.abc import Callable, Iterator
@@ -19,6 +20,14 @@ from sconv.runs import ExitCode
 
 _MENDABLE = (checks.UserError, HydraException, omega.OmegaConfBaseException, OSError)
 _UNWRITABLE = (*(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR), *(errno.ENOSPC, errno.EFBIG, errno.EDQUOT))
+# What errors say that TensorFlow raises where another worker does not answer.
+_OF_WORKERS = (
+    "Collective ops is aborted",
+    "CollectiveReduce",
+    "CollectiveGather",
+    "coordination service",
+    "Collective has timed out",
+)
 _RENAMED = {"target_whitelist": "allowed_targets"}
 _EXTRAS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 _KINDS: dict[Any, str] = {int: "a whole number", bool: "true or false", dict[str, Any]: "settings with a _target_"}
@@ -102,6 +111,16 @@ def _no_memory(error: BaseException) -> str:
     return f"batch_size: no memory left ({targets.told(error)}), expected a smaller one, or a smaller model"
 
 
+def _worker_gone(error: BaseException) -> str:
+    """What is said where another worker is gone, or stands still, known by TensorFlow's words: it need not be here."""
+    words = str(error)
+    if not any(known in words for known in _OF_WORKERS):
+        return ""
+    named = re.search(r"/job:worker/(?:replica:\d+/)?task:(\d+)", words)
+    which = f"worker {named[1]}" if named else "a worker"
+    return f"device: {which} is gone or stands still, expected all until the end; resume=... on each goes on"
+
+
 def _of_argument(error: HydraException) -> str:
     """The first line, after the argument it is about: Hydra hands on no name, but quotes the argument."""
     for argument in sys.argv[1:]:
@@ -123,6 +142,7 @@ _BY_THEIR_FACTS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (OverrideParseException, lambda error: f"{error.override}: expected name=value, with special characters in quotes"),
     (Exception, _unwritable),
     (Exception, _no_memory),
+    (Exception, _worker_gone),
 )
 _AS_THEY_ARE: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (omega.OmegaConfBaseException, lambda error: error.full_key and f"{error.full_key}: {targets.first_line(error)}"),

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sconv import checks, runs
 from sconv.runner.config.schema import Config
 from sconv.runner.config.trusted import MODELS, OWN, SCHEDULES, check_targets, foreign
-from sconv.runner.devices import precision
+from sconv.runner.devices import cluster, precision
 from sconv.runner.job import Job
 from sconv.training import checkpoint_file
 
@@ -45,7 +45,15 @@ def command(directory: Path, cfg: DictConfig) -> str:
         path = '"{}"'.format(re.sub(r'(\\*)"', r'\1\1\\"', path))  # as Hydra quotes
     own = foreign(OmegaConf.to_container(cfg, resolve=True), ALLOWED)
     allowed = [f"allowed_targets=[{','.join(own)}]"] if own else []
-    return shlex.join(["python", "-m", "sconv", f"resume={path}", *allowed])
+    return shlex.join(["python", "-m", "sconv", f"resume={path}", *allowed, *_workers(cfg.device)])
+
+
+def _workers(device: DictConfig) -> list[str]:
+    """What tells the chief of several workers who they are."""
+    if not cluster.is_spread(device):
+        return []
+    told = [] if device.hosts is None else [f"device.hosts=[{','.join(device.hosts)}]", f"device.index={device.index}"]
+    return ["device=multi_worker", *told]
 
 
 def taken_up(job: Job) -> Job | None:
@@ -64,7 +72,12 @@ def taken_up(job: Job) -> Job | None:
         return None
     _check_changes(changed, record, asked)
     check_targets(record.settings, (*ALLOWED, *asked.allowed_targets))
-    cfg = _configuration(record, {**changed, "resume": asked.resume, "resume_allow": list(asked.resume_allow)})
+    beside = {"resume": asked.resume, "resume_allow": list(asked.resume_allow)}
+    before = (record.settings.get("device") or {}).get("kind")
+    # Who the workers are is never as it was: each of them has to be told.
+    if before == cluster.MULTI_WORKER or any(map(_is_of_device, job.given)):
+        beside["device"] = asked.device
+    cfg = _configuration(record, {**changed, **beside})
     taken = dataclasses.replace(job, cfg=cfg, choices=record.choices, overrides=())
     if not has_checkpoint(directory):
         if summary.get("status") == "finished":
@@ -99,11 +112,16 @@ def goes_on(job: Job, summary: Mapping[str, Any]) -> Job:
 
 
 def _check_command(job: Job) -> None:
-    for name in sorted(job.given - {*_BESIDE, *_CHANGES}):
+    for name in sorted(name for name in job.given - {*_BESIDE, *_CHANGES} if not _is_of_device(name)):
         expected = "a run goes on as it began: resume=... alone, or with resume_allow=[epochs] epochs=..."
         raise checks.SettingError(f"{name}: got another value beside resume, expected nothing: {expected}")
     for name in job.cfg.resume_allow:
         checks.choice("resume_allow", name, _CHANGES)
+
+
+def _is_of_device(name: str) -> bool:
+    """Where a run computes is no part of what it is."""
+    return name.partition(".")[0] == "device"
 
 
 def _check_changes(changed: Mapping[str, Any], record: runs.Settings, asked: DictConfig) -> None:

@@ -36,14 +36,21 @@ class Request:
 
     def __init__(self) -> None:
         self._number: int | None = None
-        self._since, self._then = 0.0, None
+        self._since, self._then, self._heard = 0.0, None, False
 
     def receive(self, number: int, frame: FrameType | None = None, then: Any = None) -> None:
         """Take a signal down; a second one ends the process at once."""
-        if self._number is not None:
+        if self._number is not None and not self._heard:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        self._heard = False
         self._number, self._since, self._then = number, time.monotonic(), then
+
+    def hear(self) -> None:
+        """Take down that another worker has got one; its own, which may come a little later, is then no second one."""
+        if self._number is None:
+            self.receive(signal.SIGTERM)
+            self._heard = True
 
     def is_due(self, patience: float = 0.0) -> bool:
         """Whether one came, so many seconds ago."""

@@ -21,6 +21,7 @@ from sconv.datasets import Split
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.training.acceleration import normalisations
 from sconv.training.inputs import streamed
+from sconv.training.replicas import values_of_all
 
 
 def update_bn(model: keras.Model, data: Any, batch_size: int | None = None, steps: int | None = None) -> int:
@@ -109,11 +110,11 @@ class _Average:
 
     def finish(self, strategy: tf.distribute.Strategy) -> bool:
         """Join what each replica has seen; False where none has seen anything."""
-        examples = np.array(strategy.experimental_local_results(self._examples))
+        examples = values_of_all(strategy, self._examples)
         if not examples.any():
             return False
         for moving in (self.layer.moving_mean, self.layer.moving_variance):
-            values = np.array(strategy.experimental_local_results(moving.value))
+            values = values_of_all(strategy, moving.value)
             moving.assign(np.average(values, axis=0, weights=examples).astype(values.dtype))
         return True
 

@@ -15,7 +15,7 @@ import keras
 
 from sconv import checks
 from sconv.datasets.pipeline.batches import TrainingStream
-from sconv.training import checkpoint_file, fit_state, keras_internals, snapshot
+from sconv.training import checkpoint_file, fit_state, keras_internals, replicas, snapshot
 from sconv.training.checkpoint_file import Position
 from sconv.training.intervals import intervals
 
@@ -79,8 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._since, self._saved_at = 0, time.monotonic()
         self._ended: Any = None
         self._trained: list[Any] = []
-        self._resumed, self._found = self.find(), None
-        self._finished = False
+        self._resumed, self._found, self._finished = self.find(), None, False
         self._rewinds = self.stream is not None or keras_internals.repeats_itself(self._iterator)
         if not self._rewinds:
             warnings.warn(_NO_REWIND, stacklevel=2)
@@ -156,17 +155,20 @@ class Checkpoint(keras.callbacks.Callback):
         checkpoint_file.save(self.directory / self._position.file_name, state)
         checkpoint_file.prune(self.directory, self._position, self.keep, self._best["file"])
         self._since, self._saved_at = 0, time.monotonic()
+        replicas.agreed(self.model, replicas.CHECKPOINT, False)
         self.seconds += time.perf_counter() - began
 
     def _due(self, epochs: int | None = None) -> bool:
         seconds = time.monotonic() - self._saved_at
-        return any(interval.is_over(epochs, self._since, seconds) for interval in self.every)
+        by_clock = any(interval.is_over(None, 0, seconds) for interval in self.every)
+        agreed = replicas.agreed(self.model, replicas.CHECKPOINT, by_clock)  # asked where false too
+        return agreed or any(interval.is_over(epochs, self._since, 0.0) for interval in self.every)
 
     def _prepare(self, path: Path, state: dict[str, Any]) -> None:
         """Have the fit begin where the checkpoint was written, or refuse."""
         must = {name: value for name, value in self._settings.items() if name not in self.allow}
         checks.same(must, state["settings"], f"{path}; another directory begins anew")
-        keras_internals.build_all(self.model, self._iterator)
+        keras_internals.build_all(self.model, keras_internals.dataset_of(self._iterator).element_spec)
         snapshot.check_variables(self.model, state["variables"])
         self._position, self._best = Position(*state["position"]), state["best"]
         self._finished = state["finished"] and self._position.epoch >= self.params["epochs"]

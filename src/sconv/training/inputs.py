@@ -158,7 +158,7 @@ def make_weights(model: keras.Model) -> None:
     if model.built or (parts and all(part.built for part in parts)):
         return
     try:
-        keras_internals.build_all(model, keras_internals.epoch_iterator())
+        keras_internals.build_all(model, keras_internals.dataset_of(keras_internals.epoch_iterator()).element_spec)
     except (AttributeError, RuntimeError, ValueError) as error:
         raise checks.SettingError(
             f"model: got {model.name}, which has no weights yet and cannot be built on this data, expected one that is "

@@ -140,9 +140,9 @@ def repeats_itself(iterator: Any) -> bool:
     return ordered and iterator.steps_per_epoch is None
 
 
-def build_all(model: Any, iterator: Any) -> None:
-    """Make the variables of model, metrics and optimizer now, which a first step would."""
-    model._symbolic_build(data_batch=iterator._distributed_dataset.element_spec)
+def build_all(model: Any, batch: Any) -> None:
+    """Make the variables of model, metrics and optimizer now, which a first step on such a batch would."""
+    model._symbolic_build(data_batch=batch)
 
 
 def plain_variable(value: Any, shape: Any = None) -> Any:

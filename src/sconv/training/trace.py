@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sconv.training import keras_internals
+from sconv.training import keras_internals, replicas
 from sconv.training.acceleration import fused_layers
 from sconv.training.attach import Attachment, length
 
@@ -24,7 +24,7 @@ class Trace:
     What is traced with a schedule would train a plain fit wrongly, and the other way round. One that records writes
     every update's own loss into a variable: what `compute_loss` gives or, of a `train_step` that does not call it, the
     `loss` in its logs, which is `told` once the step is traced. Under gradient accumulation a loss is the mean over the
-    update's own micro-batches, with replicas the mean over them.
+    update's own micro-batches, with replicas the mean over them, each counting by its examples.
     """
 
     told = False
@@ -33,10 +33,14 @@ class Trace:
         self._model, self._attachment, self._records = model, attachment, recording
         self._plain, model.train_function = model.train_function, None
         self._fused, self._own = fused_layers(model), None
-        self._replicas = model.distribute_strategy.num_replicas_in_sync
+        self._strategy = model.distribute_strategy
+        # Of this worker; each writes what it knows of all.
+        counter = keras_internals.batches_seen(attachment.optimizer).value
+        self._here = len(self._strategy.experimental_local_results(counter))
+        self.requests = replicas.Requests()
         # Of any length, so that a later fit of another length finds it still valid.
-        shape = (None, self._replicas)
-        self._losses = keras_internals.plain_variable(np.zeros((1, self._replicas), np.float32), shape)
+        shape = (None, self._here)
+        self._losses = keras_internals.plain_variable(np.zeros((1, self._here), np.float32), shape)
 
     def serves(self, model: keras.Model, recording: bool) -> bool:
         """Whether it is of the model as it is compiled and computed now, and records where that is asked."""
@@ -50,7 +54,7 @@ class Trace:
         model = self._model
         if self._records:
             # One slot more than updates, for all that comes after the last.
-            self._losses.assign(tf.zeros((len(self._attachment.learning_rates) + 1, self._replicas)))
+            self._losses.assign(tf.zeros((len(self._attachment.learning_rates) + 1, self._here)))
             self._own_compute_loss, self._own_train_step = model.compute_loss, model.train_step
             ours = {"compute_loss": self._compute_loss, "train_step": self._train_step}
             self._before = {name: vars(model)[name] for name in ours if name in vars(model)}
@@ -84,7 +88,7 @@ class Trace:
         """Go on after these losses, as `read` gave them from the first on."""
         room = len(self._attachment.learning_rates) + 1 - len(losses)
         column = np.concatenate([losses, np.zeros(max(room, 0), np.float32)])
-        self._losses.assign(np.tile(column[:, None], self._replicas))
+        self._losses.assign(np.tile(column[:, None], self._here))
 
     @tf.autograph.experimental.do_not_convert
     def _train_step(self, data: Any) -> Any:
@@ -93,7 +97,7 @@ class Trace:
         place, before = self._place(), [_sums(metric) for metric in self._means]
         logs = self._own_train_step(data)
         if not self._computed and isinstance(logs, dict) and "loss" in logs:
-            self._write(self._of_step(logs["loss"], before), *place)
+            self._write(self._of_step(logs["loss"], before), replicas.examples_in(data), *place)
         return logs
 
     def _of_step(self, told: Any, before: Sequence[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
@@ -111,7 +115,8 @@ class Trace:
         if kwargs.get("training") is not False:
             self._computed = True
             # Keras has divided it by the replicas, for the sum of their gradients to be a mean.
-            self._write(tf.cast(loss, tf.float32) * self._replicas, *self._place())
+            own = tf.cast(loss, tf.float32) * self._strategy.num_replicas_in_sync
+            self._write(own, replicas.examples_in(args, kwargs), *self._place())
         return loss
 
     def _place(self) -> tuple[tf.Tensor, tf.Tensor]:
@@ -122,12 +127,12 @@ class Trace:
         counter = tf.convert_to_tensor(keras_internals.batches_seen(optimizer))
         return slot, counter % (optimizer.gradient_accumulation_steps or 1) != 0
 
-    def _write(self, loss: tf.Tensor, slot: tf.Tensor, begun: tf.Tensor) -> None:
+    def _write(self, loss: tf.Tensor, examples: tf.Tensor, slot: tf.Tensor, begun: tf.Tensor) -> None:
         """Put a batch's loss, or its share of an update's, where this replica's are."""
         self.told = True
         parts = self._attachment.optimizer.gradient_accumulation_steps or 1
-        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64)
-        share = loss / parts
+        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int64) % self._here
+        share = self.requests.whole_batch(loss, examples) / parts
         if parts > 1:
             share += tf.where(begun, tf.gather(self._losses, slot)[replica], 0.0)
         self._losses.scatter_nd_update([[slot, replica]], [share])

@@ -20,7 +20,8 @@ class TrainingStream:
 
     Set `epoch` before an epoch begins. Only indices are shuffled; the images are gathered a batch at a time, as raw
     as they are, and then augmented by a key that depends on (seed, step) alone. A number for `one_hot` makes the
-    labels vectors of that many classes. The last batch of an epoch may be smaller.
+    labels vectors of that many classes. The last batch of an epoch may be smaller. `batches` is what `share` makes of
+    the `whole` ones.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class TrainingStream:
         seed: int,
         augment: Augmentation | None = None,
         one_hot: int | None = None,
+        share: Callable[[tf.data.Dataset], Any] | None = None,
     ):
         self.steps_per_epoch = math.ceil(len(split) / batch_size)
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -57,12 +59,13 @@ class TrainingStream:
             counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
             return counted.prefetch(tf.data.AUTOTUNE)
 
-        self._from_batch = from_batch
-        self.batches = from_batch(0)
+        self._from_batch, self._share = from_batch, share or (lambda batches: batches)
+        self.whole = from_batch(0)
+        self.batches = self._share(self.whole)
 
-    def rest(self, first: int) -> tf.data.Dataset:
+    def rest(self, first: int) -> Any:
         """The batches of an epoch from its batch `first` on, the same ones; those before are not made."""
-        return self._from_batch(first)
+        return self._share(self._from_batch(first))
 
     def _steps(self, first: tf.Tensor) -> tf.data.Dataset:
         """The numbers of the epoch's steps from its step `first` on, counted from the beginning of training."""

@@ -55,7 +55,14 @@ _LIMITS: dict[str, dict[str, Check]] = {
         "weight_decay": _or_null(_not_negative),
         "l2": _or_null(_not_negative),
     },
-    "device": {"threads": _or_null(partial(checks.integer, at_least=1, at_most=4096))},
+    "device": {
+        "threads": _or_null(partial(checks.integer, at_least=1, at_most=4096)),
+        "replicas": _or_null(partial(checks.integer, at_least=1)),
+        "port": partial(checks.integer, at_least=1, at_most=2**16 - 1),
+        "timeout": _above_zero,
+        "xla": _or_null(checks.boolean),
+        "deterministic": checks.boolean,
+    },
     "lr_find": {"max_steps": partial(checks.integer, at_most=MOST_UPDATES)},
     "loss": {"label_smoothing": _share, "from_logits": checks.boolean},
     "optimizer": {
@@ -66,6 +73,8 @@ _LIMITS: dict[str, dict[str, Check]] = {
         "ns_steps": partial(checks.integer, at_least=1),
     },
 }
+# What trains, and so does it on several replicas.
+_SPREAD = tuple(f"sconv.runner.tasks.{task}.{task}" for task in ("train", "lr_find", "range_grid", "show"))
 _OF_CHECKPOINTS: dict[str, Check] = {
     "every": lambda name, value: intervals(name, value),
     "keep": partial(checks.integer, at_least=1),
@@ -83,6 +92,7 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
     for group, limits in _LIMITS.items():
         _check_limits(f"{group}." if group else "", limits, settings[group] if group else settings)
     _check_checkpoints(settings["checkpoint"])
+    _check_spread(settings)
     if cfg.freeze_epochs and (not cfg.lr_factors or cfg.freeze_epochs > cfg.epochs):
         raise checks.SettingError(
             f"freeze_epochs: got {cfg.freeze_epochs} of epochs={cfg.epochs}, lr_factors={cfg.lr_factors}, "
@@ -97,6 +107,17 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
         raise checks.SettingError(
             f"optimizer.learning_rate: got {checks.shown(rate)}, which the schedule overrides, expected lr_max=..."
         )
+
+
+def _check_spread(settings: Mapping[str, Any]) -> None:
+    """Refuse several replicas where nothing would use them, or each worker would find another precision."""
+    kind, task = settings["device"].get("kind"), settings["task"]["_target_"]
+    if kind not in ("mirrored", "multi_worker"):
+        return
+    if task not in _SPREAD:
+        raise checks.SettingError(f"device: got {kind} for a task on one device, expected auto, cpu or gpu")
+    if kind == "multi_worker" and settings["precision"] == checks.AUTO:
+        raise checks.SettingError("precision: got auto with device=multi_worker, expected the same one for each worker")
 
 
 def _check_checkpoints(settings: Any) -> None:

@@ -77,7 +77,7 @@ def _step(cfg: DictConfig, dataset: Dataset, precision: str) -> Callable[[], Any
     from sconv.runner.build import build
 
     model, stream = build(_with(cfg, precision=precision, steps_per_execution=1), dataset, _ANY_RATE)
-    step = functools.partial(model.train_on_batch, *next(iter(stream.batches)))
+    step = functools.partial(model.train_on_batch, *next(iter(stream.whole)))
     for _ in range(2):  # the first is traced, the second finds out how to compute
         step()
     return step

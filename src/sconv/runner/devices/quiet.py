@@ -26,9 +26,12 @@ class _QuietImport(MetaPathFinder):
         return spec
 
 
-def install() -> None:
-    """Keep TensorFlow's chatter off the terminal while it is imported, whenever that will be."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+def install(several_workers: bool = False) -> None:
+    """Keep TensorFlow's chatter off the terminal while it is imported, whenever that will be.
+
+    Of several workers also what it says where one of them is gone: that comes as an error too.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if several_workers else "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _QuietImport) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietImport())

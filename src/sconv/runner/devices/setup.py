@@ -7,22 +7,37 @@ import sys
 from typing import Any
 
 from sconv import checks
-from sconv.runner.devices import quiet
+from sconv.runner.devices import cluster, distribution, quiet
+from sconv.runner.devices.cluster import MULTI_WORKER
+from sconv.runner.devices.distribution import MIRRORED
 
 
-def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
+def set_up(
+    kind: str = "auto",
+    threads: int | None = None,
+    xla: bool | None = None,
+    deterministic: bool = False,
+    replicas: int | None = None,
+    hosts: Any = None,
+    index: int | None = None,
+    port: int = 8888,
+    timeout: float = 300.0,
+) -> dict[str, Any]:
     """Choose the device and fix the number of threads; return what was chosen, for the record.
 
-    `kind` is auto, cpu or gpu; `threads` those of one CPU operation, None for one a core, or for OMP_NUM_THREADS.
-    Raises SettingError where there is no GPU, or where TensorFlow already runs with another number of threads.
+    `kind` is auto, cpu, gpu, mirrored or multi_worker; `threads` those of one CPU operation, None for one a core, or
+    for OMP_NUM_THREADS. `xla` is for whoever compiles the model. The others are of the kinds whose options have them.
+    Raises SettingError where there is no GPU, or where TensorFlow already runs with other settings.
     """
-    checks.choice("device", kind, ("auto", "cpu", "gpu"))
+    checks.choice("device", kind, ("auto", "cpu", "gpu", MIRRORED, MULTI_WORKER))
     wanted = int(threads or _cores())
     with quiet.to_log():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
         _fix_threads(tf, wanted)
+        if deterministic:
+            tf.config.experimental.enable_op_determinism()
         if kind == "gpu" and not gpus:
             found = ", ".join(device.name for device in tf.config.list_physical_devices()) or "nothing"
             raise checks.SettingError(f"device: got gpu, but TensorFlow found only {found}; use device=cpu")
@@ -31,9 +46,16 @@ def set_up(kind: str = "auto", threads: int | None = None) -> dict[str, Any]:
             gpus = []
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
+        spread: dict[str, Any] = {}
+        if kind == MIRRORED:
+            spread = {"replicas": distribution.mirrored(replicas).num_replicas_in_sync}
+        elif kind == MULTI_WORKER:
+            workers = cluster.find(hosts, index, port)
+            over = distribution.multi_worker(workers, timeout)
+            spread = {"replicas": over.num_replicas_in_sync, "hosts": list(workers.hosts)}
         tf.constant(0.0)
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted}
+    return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted, **spread}
 
 
 def hold_threads(threads: int | None) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import contextlib
 import itertools
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from rich.console import Console
 from sconv import checks, runs
 from sconv.runner import errors
 from sconv.runner.config import run_names
+from sconv.runner.devices import cluster
 from sconv.runner.sweeps import launchers
 
 _OUTCOME = "sconv.runner.sweeps.outcome.outcome"
@@ -42,6 +45,9 @@ class SweepCallback(Callback):
             if resumed and Path(directory := config.hydra.run.dir).resolve() != Path(resumed).resolve():
                 got = checks.shown(directory)
                 raise checks.SettingError(f"hydra.run.dir: got {got} beside resume, expected resume=... alone")
+            if cluster.is_follower(config.device):
+                with read_write(config.hydra):
+                    config.hydra.run.dir = _of_a_follower(resumed)
             _make(config, "run", resumed)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -74,6 +80,16 @@ def _ending() -> Iterator[None]:
         yield
     except Exception as error:
         raise errors.Stop(error) from None
+
+
+def _of_a_follower(resumed: str | None) -> str:
+    """A directory of a worker's own until it ends, for what the chief leaves too; with what is gone on from in it."""
+    directory = tempfile.mkdtemp(prefix="sconv-worker-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    if resumed:
+        with contextlib.suppress(shutil.Error):  # of what the chief takes away meanwhile, which nobody needs
+            shutil.copytree(resumed, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.keras", ".*.tmp"))
+    return directory
 
 
 def _make(config: DictConfig, kind: str, resumed: str | None) -> Path:
@@ -120,6 +136,8 @@ def _check_sweep(config: DictConfig) -> None:
     """Raise SettingError where a sweep cannot be carried out, or not in the directory that it is to go on in."""
     hydra = config.hydra
     launchers.check_swept(hydra.launcher._target_, hydra.overrides.task, hydra.sweeper._target_)
+    if cluster.is_spread(config.device):
+        raise checks.SettingError("device: got multi_worker with -m, expected one run: a sweep has hydra/launcher=ray")
     for name, _, value in (override.lstrip("+").partition("=") for override in hydra.overrides.task):
         if name == "resume":
             raise checks.SettingError(f"resume: got {value!r} with -m, expected resume_sweep= and the sweep's command")

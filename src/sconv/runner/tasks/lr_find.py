@@ -16,8 +16,7 @@ from sconv import checks, output, runs
 from sconv.datasets import Dataset
 from sconv.lr_finder.result import RangeTest
 from sconv.plots import figures
-from sconv.runner.config import targets
-from sconv.runner.devices import precision
+from sconv.runner.devices import distribution, precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import NOT_OF_THE_JOB, digest
@@ -78,7 +77,7 @@ def begin(job: Job) -> Iterator[tuple[Job, runs.RunWriter, Plan]]:
         run.record(task=job.choices["task"], seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
         with output.status("starting"):
             planned = plan(cfg, keep_data=job.in_sweep)
-            run.record(device=targets.instantiate("device", cfg.device))
+            run.record(device=distribution.start(cfg))
         yield precision.settle(job, run, planned.dataset), run, planned
 
 

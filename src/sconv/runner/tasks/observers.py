@@ -21,6 +21,7 @@ from sconv.training.checkpoint import Checkpoint
 from sconv.training.final_statistics import FinalStatistics
 from sconv.training.inputs import follow_epochs
 from sconv.training.model_contract import chance
+from sconv.training.replicas import STOP, agreed
 
 # Seconds that an evaluation gets to end when a signal has come: Docker kills after 10.
 _PATIENCE = 4.0
@@ -63,7 +64,7 @@ class TrainingObservers:
         averaged = [keras.callbacks.SwapEMAWeights()] if inner(model.optimizer).use_ema else []
         watching = [follow_epochs(stream), epochs, self.driver, self._timer, self._bar, *averaged]
         self._statistics = FinalStatistics(stream, update_bn)
-        giving_up = GiveUp(self.driver, stream.batches, chance(planned.dataset, model))
+        giving_up = GiveUp(self.driver, stream.whole, chance(planned.dataset, model))
         ending = [giving_up, StopOnRequest(request, keeper), self._statistics]
         # The keeper counts a batch before anybody asks it for a checkpoint of it.
         self.callbacks = [*([keeper] if keeper else []), *watching, *ending]
@@ -122,7 +123,8 @@ class StopOnRequest(keras.callbacks.Callback):
         self._request, self._keeper = request, keeper
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self._request.is_due():
+        if agreed(self.model, STOP, self._request.is_due()):
+            self._request.hear()
             if self._keeper is not None:
                 self._keeper.save()
             self._request.obey()

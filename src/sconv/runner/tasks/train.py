@@ -10,8 +10,7 @@ from typing import Any
 from sconv import checks, output, runs
 from sconv.lr_finder import smoothing
 from sconv.runner import resuming, stops
-from sconv.runner.config import targets
-from sconv.runner.devices import precision
+from sconv.runner.devices import distribution, precision
 from sconv.runner.job import Job
 from sconv.runner.plan import Plan, plan
 from sconv.runner.sweeps.resume import fingerprint
@@ -48,7 +47,7 @@ def _prepared(job: Job, run: runs.RunWriter) -> tuple[Job, Plan]:
         run.record(fingerprint=fingerprint(cfg), seed=cfg.seed, versions=runs.versions(), git_commit=runs.git_commit())
     with output.status("starting"):
         planned = plan(cfg, keep_data=job.in_sweep)
-        device = targets.instantiate("device", cfg.device)
+        device = distribution.start(cfg)
     if job.resumed:
         going_on.note_differences(run.summary, device)
         if planned.lr_max is None:
@@ -132,8 +131,10 @@ def _batches(split: Any, model: Any, batch_size: int) -> Any:
     """The batches of a split in order; evaluation bears larger ones than training."""
     from sconv.datasets.pipeline.batches import evaluation_batches
     from sconv.training.model_contract import label_depth
+    from sconv.training.replicas import shared_out
 
-    return evaluation_batches(split, max(batch_size, 250), label_depth(model, model.loss))
+    batches = evaluation_batches(split, max(batch_size, 250), label_depth(model, model.loss))
+    return shared_out(batches, model.distribute_strategy)
 
 
 def _save(model: Any, directory: Path) -> None:

@@ -22,6 +22,8 @@ MIDDLE = """
 Points of validation accuracy ahead of random values, repeat by repeat, with the 95 % interval of the mean:
 """
 BELOW = """
+None of these intervals is corrected for there being several.
+
 Nothing was pruned here, so that all trials are whole. What pruners would have done, by the accuracy after each
 epoch, once five trials have ended:
 

@@ -14,7 +14,10 @@ import pandas as pd
 import pytest
 
 from experiments.momentum import measure
+from experiments.search import tell
 from sconv.lr_finder.result import RangeTestSettings, analyse
+from sconv.runner.config.schema import CONF
+from sconv.runs import read_yaml
 from sconv.training.final_statistics import too_few
 
 ROOT = Path(__file__).parents[1]
@@ -70,6 +73,16 @@ def test_the_rules_still_pick_so():
     found = {key: analyse(planned[: len(losses)], np.array(losses, float)).suggestions for key, losses in tests.items()}
     now = {(*key, rule): rate for key, suggestions in found.items() for rule, rate in suggestions.items()}
     assert now == pytest.approx({key: rate for key, rate in picks.items() if "/" not in key[2]}, rel=1e-3)
+
+
+def test_searches_prune_by_the_measured_rule_and_all_of_one_task_begin_alike():
+    settings, found = read_yaml(CONF / "hydra" / "sweeper" / "search.yaml"), tell.searches()
+    assert {len(rows) for rows in found.values()} == {20}
+    pruner = settings["pruner"]
+    assert (pruner["percentile"], settings["prune_after"], pruner["n_startup_trials"]) == (90, 0.5, 5)
+    for (task, kind, repeat), rows in found.items():
+        if kind == "tpe":
+            assert [row["lr_max"] for row in rows[:10]] == [row["lr_max"] for row in found[task, "random", repeat][:10]]
 
 
 def test_the_rule_of_update_bn_is_true_of_the_measured():

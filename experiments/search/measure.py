@@ -1,7 +1,7 @@
 """Searches with TPE, with and without the range test's suggestions, and at random: what each has found after n trials.
 
-    python experiments/search/measure.py                             # everything, into results.csv beside this file
-    python experiments/search/measure.py --tasks digits --repeats 1  # a small piece
+    python -m experiments.search.measure                             # everything, into results.csv beside this file
+    python -m experiments.search.measure --tasks digits --repeats 1  # a small piece
 
 The study, the samplers' settings and the first trials are those of hydra/sweeper=search; in place of its launcher the
 training steps are written out below, so that a trial takes a second. Appends a row a trial; makes only the

@@ -1,4 +1,4 @@
-"""README.md out of results.csv, every number and what is to be made of it: python experiments/search/tell.py"""
+"""README.md out of results.csv, every number and what is to be made of it: python -m experiments.search.tell"""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ epoch, once five trials have ended:
 Under a cycle the best rate looks bad until late, so the default prunes the worst tenth alone.
 
 ```
-python experiments/search/measure.py   # makes only the searches that are not there
-python experiments/search/tell.py      # writes this page
+python -m experiments.search.measure   # makes only the searches that are not there
+python -m experiments.search.tell      # writes this page
 ```
 
 Searched are the knobs of a cycle of four epochs, SGD, batches of 32: `lr_max` from 0.001 to 10 over powers,

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from test_bad_input import carry_out, check
 
 from sconv import checks, runs
 from sconv.report import search as report_search
-from sconv.runner import cli
 from sconv.runner.config.schema import CONF
 from sconv.runner.sweeps import search, search_space, trial, trials
 
@@ -209,37 +209,38 @@ REFUSED = [
 ]
 
 
-def refused(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["sconv", *arguments])
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    said = capsys.readouterr().err
-    assert (ended.value.code, said.count("\n")) == (2, 1), said
-    return said
+WITHOUT_OPTUNA = f"""
+import importlib.util, sys
+from sconv.runner.cli import main
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "optuna" else found(name)
+sys.argv = ["sconv", "-m", "hydra/sweeper=search", {SPACE[0]!r}]
+try:
+    main()
+except SystemExit as ended:
+    print(ended.code)
+"""
 
 
-@pytest.mark.parametrize(
-    ("given", "setting", "value", "allowed"), REFUSED, ids=lambda case: case if "=" in case else ""
-)
-def test_one_line(monkeypatch, capsys, tmp_path, given, setting, value, allowed):
-    monkeypatch.chdir(tmp_path)
-    arguments = re.split(r"(?<!,) ", given)
-    said = refused(monkeypatch, capsys, "-m", "hydra/sweeper=search", *arguments)
-    assert said.startswith(f"sconv: {setting}: ")
-    assert value in said
-    assert allowed in said
-    assert not list(tmp_path.rglob("summary.json"))
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory, environment):
+    """How each of the searches ended, then one without its sweeper, then one without its package."""
+    root = tmp_path_factory.mktemp("refused")
+    searched = [["-m", "hydra/sweeper=search", *re.split(r"(?<!,) ", case[0])] for case in REFUSED]
+    asked = [*({"arguments": each} for each in [*searched, ["-m", SPACE[0]]]), {"python": WITHOUT_OPTUNA}]
+    return carry_out([{"folder": str(root / str(place)), **each} for place, each in enumerate(asked)], environment)
 
 
-def test_what_it_needs(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    assert "hydra/sweeper=search" in refused(monkeypatch, capsys, "-m", SPACE[0])
-    found = search.importlib.util.find_spec
-    monkeypatch.setattr(search.importlib.util, "find_spec", lambda name: None if name == "optuna" else found(name))
-    said = refused(monkeypatch, capsys, "-m", "hydra/sweeper=search", SPACE[0])
-    assert said == "sconv: hydra/sweeper: got 'search', which comes with pip install 'sconv[search]'\n"
+@pytest.mark.parametrize("place", range(len(REFUSED)), ids=[case[0] for case in REFUSED])
+def test_one_line(refused, place):
+    check(refused[place], *REFUSED[place][1:])
+    assert refused[place]["statuses"] == []
+
+
+def test_what_it_needs(refused):
+    check(refused[-2], "lr_max", "interval", "hydra/sweeper=search")
+    said = "sconv: hydra/sweeper: got 'search', which comes with pip install 'sconv[search]'\n"
+    assert (refused[-1]["out"], refused[-1]["err"]) == ("2\n", said)
 
 
 @pytest.mark.parametrize(

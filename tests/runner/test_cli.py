@@ -166,7 +166,7 @@ def test_sweep(command, tmp_path):
     expected = {(schedule, seed): "finished" for schedule in schedules for seed in range(2)}
     assert ended == {**expected, ("onecycle", 1): "failed", ("baseline", 0): "diverged"}
     table = ran.stdout[ran.stdout.index("status") :]
-    listed = re.findall(r"^(\d) schedule=(\w+),seed=(\d) +(\w+)", table, re.MULTILINE)
+    listed = re.findall(r"^(\d) schedule=(\w+) seed=(\d) +(\w+)", table, re.MULTILINE)
     assert [int(number) for number, *_ in listed] == list(range(6))
     assert {(schedule, int(seed)): status for _, schedule, seed, status in listed} == ended
     assert "the disk is on fire" in table

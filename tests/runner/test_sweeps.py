@@ -209,13 +209,13 @@ def test_what_a_strangers_sweep_says_is_text(tmp_path, monkeypatch, kind):
 
 def test_a_job_without_a_directory_to_leave_word_in_is_not_lost(tmp_path, monkeypatch, capsys):
     """As on a full disk, where nothing can be claimed: by the exit code, or through Hydra from a worker process."""
-    cfg = OmegaConf.create({"resume": None, "resume_sweep": None})
+    cfg = OmegaConf.create({"resume": None, "resume_sweep": None, "device": {"kind": "cpu"}})
 
     def claim(job):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(job.directory))
 
     monkeypatch.setattr(cli, "claim", claim)
-    monkeypatch.setattr(cli, "_log_what_is_said", lambda: None)
+    monkeypatch.setattr(cli, "_log_what_is_said", lambda _: None)
     for has_workers in (False, True):
         monkeypatch.setattr(cli, "from_hydra", lambda _, has=has_workers: Job(cfg, tmp_path, {}, (), True, has))
         if has_workers:

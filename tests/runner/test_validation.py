@@ -113,8 +113,8 @@ def test_the_report_of_a_real_run(run, tmp_path, capsys):
     for name in ("summary.json", "epochs.csv"):
         shutil.copy(directory / name, tmp_path / name)
     assert main(["--list", str(tmp_path)]) == 0
-    heading, row = capsys.readouterr().out.splitlines()
-    assert heading.split()[2:8] == ["val", "acc", "%", "test", "acc", "%"]
+    *_, heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["run", "status", "acc", "%", "acc", "%", "seconds"]
     assert row.split()[2:4] == [f"{100 * monitored:.2f}", f"{100 * right:.2f}"]
 
 
@@ -165,7 +165,8 @@ def test_the_table_on_the_terminal(held_out, capsys, monkeypatch):
     said = capsys.readouterr().out
     table = said.partition("What each group ends at")[2]
     assert max(map(len, (line for line in table.splitlines() if not line.startswith("·")))) <= 80
-    assert re.split(r"\s{2,}", table.splitlines()[1])[2:4] == ["val acc %", "test acc %"]
+    heading = next(line for line in table.splitlines() if line.startswith("group "))
+    assert re.split(r"\s{2,}", heading)[2:4] == ["val acc %", "test acc %"]
     assert "81.00 ±1.00  66.00 ±1.00" in said
     assert "To the target validation accuracy" in said
     assert said.startswith("Final test accuracy")
@@ -228,7 +229,7 @@ def test_where_groups_mix_every_line_says_which(tmp_path, monkeypatch, capsys):
     assert f"curves and targets on the test split: {labels[1]}" in notes
     assert any(f"{labels[1]}: target 80.00 % test accuracy" in note for note in notes)
     main(["--list", str(tmp_path)])
-    first, second = (line.split()[2:4] for line in capsys.readouterr().out.splitlines()[1:])
+    first, second = (line.split()[2:4] for line in capsys.readouterr().out.splitlines()[2:])
     assert (first, second) == (["70.00", "60.00"], ["-", "80.00"])
     main(["--compare", str(tmp_path / "0"), str(tmp_path / "1")])
     said = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -264,7 +265,7 @@ def test_runs_written_before_are_read_right(tmp_path, capsys, test, ends, monito
     assert summary["monitored"] == monitored
     assert {split: runs.accuracy(summary, split) for split in runs.SPLITS} == expected
     main(["--list", str(tmp_path)])
-    shown = capsys.readouterr().out.splitlines()[1].split()
+    shown = capsys.readouterr().out.splitlines()[-1].split()
     told = [value for split, value in expected.items() if split in runs.splits([summary])]
     assert shown[2 : 2 + len(told)] == ["-" if value is None else f"{100 * value:.2f}" for value in told]
 

@@ -167,7 +167,7 @@ def test_workers_that_do_not_fit(monkeypatch, others, words):
     monkeypatch.setattr(socket, "create_server", reusing(socket.create_server))
     hosts = ports(3)
     workers = [(Cluster(hosts, 0), "same"), (Cluster(hosts, 1), "same"), *((of(hosts), told) for of, told in others)]
-    told = meet(*workers)
+    told = meet(*workers, timeout=20 if others else 1)
     assert words.replace("{2}", hosts[2]) in told[0]
     assert set(told) == {told[0]}  # also those who had come are told
 

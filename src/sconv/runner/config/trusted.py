@@ -27,7 +27,8 @@ _SOURCES = (
     *("npz", "synthetic", "tfds"),
 )
 _ARCHITECTURES = (
-    *("cnn3", "convnet", "densenet", "lenet5", "lenet_caffe", "mlp", "resnet", "resnet9", "transfer", "wide_resnet"),
+    *("airbench", "cnn3", "convnet", "densenet", "lenet5", "lenet_caffe", "mlp"),
+    *("resnet", "resnet9", "transfer", "wide_resnet"),
 )
 # Each by its whole name: a pattern would reach what stands beside it, and what that imports.
 OWN = tuple(f"sconv.datasets.{source}.load" for source in _SOURCES)

@@ -22,6 +22,7 @@ _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})")
 _PAUSE = 0.2  # seconds between two tries to reach the chief
 _LONGEST = 2**20  # bytes that a worker says
 _AT_ONCE = 5.0  # seconds in which it says them, once it has come
+_FOR_OTHERS = 2.0  # seconds in which those who are on their way still come to hear what is wrong
 _KINDS = ("chief", "worker")  # of tasks in TF_CONFIG
 
 
@@ -145,18 +146,20 @@ def _receive(server: socket.socket, cluster: Cluster, own: Mapping[str, Any], un
     with contextlib.ExitStack() as open_:
         came: dict[int, socket.socket] = {}
         said = ""
-        while not said and len(came) < len(cluster.hosts) - 1:
+        while len(came) < len(cluster.hosts) - 1:
             server.settimeout(max(0.01, until - time.monotonic()))
             try:
                 connection = open_.enter_context(server.accept()[0])
             except TimeoutError:
                 missing = [at for number, at in enumerate(cluster.hosts) if number not in {0, *came}]
-                said = f"device.hosts: {', '.join(missing)} did not come within {timeout:g} s, expected all of them"
+                late = f"device.hosts: {', '.join(missing)} did not come within {timeout:g} s, expected all of them"
+                said = said or late
                 break
             with contextlib.suppress(OSError, ValueError, LookupError):  # of somebody else, who knocked at the port
                 told = _read(connection, _AT_ONCE)
-                said = _misfit(told, own, came)
-                came[len(cluster.hosts) if said else told["index"]] = connection
+                if misfit := _misfit(told, own, came):
+                    said, until = said or misfit, min(until, time.monotonic() + _FOR_OTHERS)
+                came[len(cluster.hosts) + len(came) if misfit else told["index"]] = connection
         for connection in came.values():
             with contextlib.suppress(OSError):
                 connection.sendall(json.dumps({"problem": said}).encode() + b"\n")

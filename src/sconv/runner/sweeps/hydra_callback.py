@@ -112,7 +112,7 @@ def _make(config: DictConfig, kind: str, resumed: str | None) -> Path:
                 path.mkdir(exist_ok=not ours)
                 break
     except OSError as error:
-        said = f"cannot write {error.filename}: {error.strerror}, expected a folder of your own with room"
+        said = f"cannot write {node.dir}: {error.strerror}, expected a folder of your own with room"
         raise checks.SettingError(f"{setting}: {said}") from error
     if ours:
         with read_write(config.hydra):

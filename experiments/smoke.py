@@ -19,6 +19,7 @@ from PIL import Image
 
 from experiments import tasks
 from experiments.batch_statistics import measure as batch_statistics
+from experiments.budgets import measure as budgets
 from experiments.fine_tune import measure as fine_tune
 from experiments.keras_examples import examples, seconds
 from experiments.keras_examples import measure as keras_examples
@@ -91,6 +92,15 @@ def small_momenta(folder: Path) -> None:
     into = folder / "momenta"
     into.mkdir()
     run(momentum_cycle, into, "--tasks", "small", "--optimizers", "sgd")
+    budgets.BUDGETS, budgets.GRID, budgets.SEARCHED, budgets.TESTED = (
+        {"small": (1,)},
+        {"small": range(-3, -2)},
+        ONE,
+        ONE,
+    )
+    budgets.SCHEDULES = {"constant": budgets.SCHEDULES["constant"]}
+    (into / "budgets").mkdir()
+    run(budgets, into / "budgets", "--tasks", "small")
 
 
 def small_pairs(folder: Path) -> None:

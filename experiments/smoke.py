@@ -29,6 +29,7 @@ from experiments.lr_rules import judge, pairs
 from experiments.lr_rules import measure as lr_rules
 from experiments.momentum import measure as momentum
 from experiments.momentum_cycle import measure as momentum_cycle
+from experiments.search import measure as search
 from experiments.table import Table
 from sconv.datasets import Dataset, fashion_mnist, image_folder, synthetic
 
@@ -48,6 +49,7 @@ def main() -> None:
         small_pairs(folder)
         small_rules(folder)
         small_examples(folder)
+        small_search(folder)
 
 
 def made_up(side: int, channels: int) -> Dataset:
@@ -101,6 +103,13 @@ def small_momenta(folder: Path) -> None:
     budgets.SCHEDULES = {"constant": budgets.SCHEDULES["constant"]}
     (into / "budgets").mkdir()
     run(budgets, into / "budgets", "--tasks", "small")
+
+
+def small_search(folder: Path) -> None:
+    search.TRIALS, search.EPOCHS = 2, 1
+    into = folder / "search"
+    into.mkdir()
+    run(search, into, "--tasks", "digits", "--repeats", "1")
 
 
 def small_pairs(folder: Path) -> None:

@@ -126,11 +126,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=TASKS)
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--into", type=Path, default=HERE / "results.csv")
+    parser.add_argument("--into", type=Path, default=HERE, help="folder of results.csv")
     arguments = parser.parse_args()
-    if not arguments.into.is_file():
-        append(arguments.into, [COLUMNS])
-    with open(arguments.into, newline="") as file:
+    results = arguments.into / "results.csv"
+    if not results.is_file():
+        append(results, [COLUMNS])
+    with open(results, newline="") as file:
         there = {tuple(row[:3]) for row in csv.reader(file)}
     for repeat in range(arguments.repeats):
         for task in arguments.tasks:
@@ -138,7 +139,7 @@ def main() -> None:
             trainer = Trainer(task, repeat) if missing else None
             for kind in missing:
                 rows = one(task, kind, repeat, trainer)
-                append(arguments.into, rows)
+                append(results, rows)
                 print(task, kind, repeat, max(row[9] for row in rows), flush=True)
 
 

@@ -95,7 +95,7 @@ summary = json.loads((job / "summary.json").read_text())
     assert "old" not in (job / "summary.json").read_text()
     assert (job / "model.keras").read_bytes() != b"cut short"
     assert not (job / "lr_find.json").exists()
-    assert len(list((job / "train").glob("events*"))) == 1
+    assert len(list(job.glob("events*"))) == 1
     assert (job / "notes.txt").read_text() == "mine"
     assert (job / "below" / "train" / "events.out.tfevents.1").read_text() == "theirs"
 

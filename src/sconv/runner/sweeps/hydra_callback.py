@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import itertools
+import os
 import shutil
 import sys
 import tempfile
@@ -112,7 +114,8 @@ def _make(config: DictConfig, kind: str, resumed: str | None) -> Path:
                 path.mkdir(exist_ok=not ours)
                 break
     except OSError as error:
-        said = f"cannot write {node.dir}: {error.strerror}, expected a folder of your own with room"
+        why = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror  # a file above it
+        said = f"cannot write {node.dir}: {why}, expected a folder of your own with room"
         raise checks.SettingError(f"{setting}: {said}") from error
     if ours:
         with read_write(config.hydra):

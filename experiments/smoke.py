@@ -106,7 +106,7 @@ def small_momenta(folder: Path) -> None:
 
 
 def small_search(folder: Path) -> None:
-    search.TRIALS, search.EPOCHS = 2, 1
+    search.TRIALS, search.EPOCHS = 4, 1  # three are the range test's
     into = folder / "search"
     into.mkdir()
     run(search, into, "--tasks", "digits", "--repeats", "1")

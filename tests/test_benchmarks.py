@@ -16,7 +16,7 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("no checkout", allow_module_level=True)
 sys.path.append(str(ROOT))
 
-from benchmarks import outcome, profile  # noqa: E402
+from benchmarks import harness, outcome, profile, scaling  # noqa: E402
 
 PATIENCE = 600
 
@@ -116,3 +116,15 @@ def test_a_run_goes_on_without_a_peer_that_fails(tmp_path, environment):
     assert found["losses"]["stock Keras"] == pytest.approx(found["losses"]["sconv"], rel=outcome.SAME_LOSS)
     assert "PyTorch failed: ImportError: made to fail" in ran.stdout
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"quick.json", "quick.md", "quick.png"}
+
+
+def test_the_page_on_scaling_tells_what_was_measured_and_what_the_model_says():
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    measured = json.loads((harness.RESULTS / "scaling.json").read_text())["processes"]
+    for processes, row in measured.items():
+        told = [f"{row['images_a_second']:,.0f}", f"{row['efficiency']:.2f}"]
+        told += [f"{row[part]:.0f} ms" for part in ("step_ms", "waiting_ms")]
+        assert f"| {' | '.join([processes, *told])} |" in page
+    for name, (count, bandwidth) in scaling.MACHINES.items():
+        worst, best = (scaling.predicted(count, bandwidth, overlap) for overlap in scaling.OVERLAP)
+        assert f"| {name} | {bandwidth / 1e9:g} GB | {worst:.2f} to {best:.2f} |" in page

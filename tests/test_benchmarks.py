@@ -128,3 +128,16 @@ def test_the_page_on_scaling_tells_what_was_measured_and_what_the_model_says():
     for name, (count, bandwidth) in scaling.MACHINES.items():
         worst, best = (scaling.predicted(count, bandwidth, overlap) for overlap in scaling.OVERLAP)
         assert f"| {name} | {bandwidth / 1e9:g} GB | {worst:.2f} to {best:.2f} |" in page
+
+
+def test_the_page_on_performance_tells_what_the_quick_run_found():
+    page = " ".join((ROOT / "docs" / "performance.md").read_text().split())
+    cells = json.loads((harness.RESULTS / "quick.json").read_text())["cells"]
+    least, most = {}, {}
+    for name in ("PyTorch", outcome.KERAS, outcome.LIMIT):
+        ratios = [cell["peers"][name]["ratio"] for cell in cells]
+        least[name], most[name] = min(ratios), max(ratios)
+    told = {name: f"{least[name]:.2f} to {most[name]:.2f}" for name in least}
+    assert f"{told['PyTorch']} times as fast as PyTorch and {told[outcome.KERAS]} times as fast as stock Keras" in page
+    assert f"Its share of the limit was {told[outcome.LIMIT]}" in page
+    assert sum(cell["peers"]["PyTorch"]["quartile_1"] < 1 for cell in cells) > len(cells) / 2

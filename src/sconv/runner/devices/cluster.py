@@ -189,7 +189,8 @@ def _report(cluster: Cluster, own: Mapping[str, Any], until: float, timeout: flo
         try:
             with socket.create_connection((host.strip("[]"), int(port)), max(0.01, until - time.monotonic())) as chief:
                 chief.sendall(json.dumps(own).encode() + b"\n")
-                problem = _read(chief, timeout)["problem"]  # anew: the chief may have begun to wait later
+                # Anew, as the chief may have begun to wait later, and longer than it: at its end it has a word for all.
+                problem = _read(chief, timeout + _AT_ONCE)["problem"]
         except (OSError, ValueError, LookupError):
             time.sleep(_PAUSE)
             continue

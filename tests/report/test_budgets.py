@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import fabricate
-from sconv.report import budget_pictures
+from sconv.report import budget_pictures, profiles
 from sconv.report.comparison import compare
-from sconv.report.factors import Fewer
+from sconv.report.factors import Fewer, along
 from sconv.report.groups import gather
 from sconv.report.verdict import fewer, how, savings
 
@@ -110,3 +110,32 @@ def test_the_picture_has_every_seed_and_the_gap_between_the_steps_that_both_take
     assert (gap.xy, gap.xyann) == ((pytest.approx(80), chart.target), (160, chart.target))
     assert any("onecycle: 2.00 x fewer steps [" in text.get_text() for text in axis.texts)
     assert axis.get_ylim()[1] <= 1
+
+
+def test_the_factor_is_drawn_for_every_target_and_pale_where_it_is_a_lower_bound(sweep):
+    (chart,) = charts(sweep)
+    axis = profiles.by_target(chart, "of these").axes[0]
+    found = along(chart.lines[0].points, chart.lines[1].points)
+    exact, pale = axis.lines[:2]
+    assert pale.get_alpha() < exact.get_alpha()
+    drawn = np.where(np.isnan(exact.get_ydata()), pale.get_ydata(), exact.get_ydata())
+    assert drawn == pytest.approx(found.value)
+    assert np.isnan(exact.get_ydata()).tolist() == found.bounded.tolist()
+    assert found.value[-1] == pytest.approx(2)
+    assert axis.get_ylabel() == "times fewer steps than baseline"
+
+
+def test_the_profile_is_the_share_of_seeds_at_or_above_each_accuracy(tmp_path):
+    for schedule, ends in (("baseline", [0.5, 0.6, 0.7, 0.8]), ("onecycle", [0.6, 0.7, 0.8, 0.9])):
+        for seed, end in enumerate([*ends, ends[-1]]):
+            fabricate.run(tmp_path / f"{schedule}{seed}", [0.1, end], seed=seed, schedule=schedule)
+    comparison = compare(gather([tmp_path])[0])
+    looks = [profiles.Stroke("#000000", "solid", "circle")] * 2
+    ((name, (title, figure)),) = profiles.pictures((), comparison.rows, looks, "of these").items()
+    assert (name, title) == ("profile.png", "performance profile, synthetic")
+    line = figure.axes[0].lines[0]
+    steps = dict(zip(line.get_xdata(), line.get_ydata(), strict=True))
+    # Of 0.5, 0.6, 0.7, 0.8, 0.8 so many lie at or above each: the step before a place ends there.
+    assert [steps[at] for at in (0.5, 0.6, 0.7)] == pytest.approx([1, 0.8, 0.6])
+    assert line.get_ydata()[-1] == 0
+    assert profiles.pictures((), comparison.rows[:1], looks[:1], "alone") == {}

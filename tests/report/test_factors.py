@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sconv.report.factors import fewer, steps_to
+from sconv.report.factors import along, fewer, steps_to
 
 BUDGETS = np.array([100, 200, 400, 800, 1600])
 
@@ -74,3 +74,34 @@ def test_the_interval_holds_the_factor_put_in(true, seeds, deviation):
         assert np.median(values) == pytest.approx(true, rel=0.01 if deviation < 0.01 else 0.1)
     if deviation == 0.003:
         assert np.median(widths) < 1.5
+
+
+def test_along_the_targets_each_is_taken_where_the_baseline_first_reaches_it():
+    # Errors 4 / sqrt(steps), and for the other as after four times as many: four times fewer, to every target.
+    steps = np.array([100, 400, 1600])
+    found = along(alike(steps, 1 - 4 / np.sqrt(steps)), alike(steps, 1 - 4 / np.sqrt(4 * steps)))
+    assert (found.targets[0], found.targets[-1]) == (pytest.approx(0.6), pytest.approx(0.9))
+    # To targets that its smallest budget is enough for, it can be told only that it is as much.
+    assert found.value[~found.bounded] == pytest.approx(4, rel=1e-6)
+    assert found.bounded.tolist() == (found.targets <= 0.8 + 1e-9).tolist()
+    assert found.value[found.bounded] == pytest.approx((0.4 / (1 - found.targets[found.bounded])) ** 2, rel=1e-6)
+
+
+def test_along_the_targets_the_interval_holds_the_factor_put_in_and_a_schedule_that_stops_short_is_0():
+    random, held, told = np.random.default_rng(3), 0, 0
+    for _ in range(100):
+        baseline, other = (
+            [(at, 1 - 0.6 * (at * times / 100) ** -0.5 + 0.01 * random.normal(size=5)) for at in BUDGETS]
+            for times in (1, 2)
+        )
+        found = along(baseline, other, points=5)
+        inner = ~found.bounded
+        held += int(((found.low <= 2) & (found.high >= 2))[inner].sum())
+        told += int(inner.sum())
+    assert told > 200
+    assert held >= 0.94 * told
+    short = along(alike([100, 400], [0.5, 0.8]), alike([100, 400], [0.6, 0.7]), points=4)
+    # Errors 0.5, 0.4, 0.3, 0.2 of the one after 100 * 4 ** (log(0.5 / error) / log(0.5 / 0.2)) steps.
+    taken = 100 * 4 ** (np.log(0.5 / np.array([0.5, 0.4, 0.3, 0.2])) / np.log(2.5))
+    assert short.value == pytest.approx([*(taken / [100, 100, 400, np.inf])])
+    assert along(alike([100, 400], [0.8, 0.7]), alike([100], [0.9])) is None

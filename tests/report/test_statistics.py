@@ -32,41 +32,52 @@ def test_a_target_that_was_an_accuracy_is_reached_by_it_after_nine_digits():
     assert first_at_or_above(np.array([float(f"{1 / 3:.9g}")]), np.array([7]), 1 / 3) == 7
 
 
-def test_the_speedup_is_the_ratio_of_the_mean_costs():
-    # (400 + 380 + 420) / 3 = 400 and (90 + 110 + 100) / 3 = 100.
-    found = speedup(TimeToTarget((400, 380, 420)), [500] * 3, TimeToTarget((90, 110, 100)))
+def test_the_speedup_is_the_ratio_of_the_median_costs():
+    found = speedup(TimeToTarget((400, 380, 450, 410, 360)), [500] * 5, TimeToTarget((90, 100, 105, 99, 120)))
     assert found.value == pytest.approx(4.0)
     assert found.low < 4.0 < found.high
-    assert not found.at_least
-    assert found.note == ""
+    # From the fastest baseline over the slowest of the group to the other way round is all there can be.
+    assert 360 / 120 <= found.low < found.high <= 450 / 90
+    assert (found.at_least, found.note) == (False, "")
 
 
-def test_baseline_seeds_that_never_reach_it_count_with_all_they_spent_and_make_a_lower_bound():
-    # (400 + 500 + 500) / 3 over 100.
-    found = speedup(TimeToTarget((400, None, None)), [500] * 3, TimeToTarget((90, 110, 100)))
-    assert found.value == pytest.approx(14 / 3)
-    assert found.at_least
-    assert found.note == "2 of 3 baseline seeds end below it"
+@pytest.mark.parametrize(
+    ("baseline", "group", "value", "at_least", "note"),
+    [
+        # Medians 400 and 410 (of 400 and 420), then of 500, the whole budget; and 100, 110 (of 100 and 120), never.
+        ((400, 380, 420, None), (90, 110, 100, None), 410 / 105, False, "1 of 4 never reached it"),
+        ((400, None, None), (90, 110, 100), 5, True, "2 of 3 baseline seeds end below it"),
+        ((400, 380, 420), (90, None, 100), 4, False, "1 of 3 never reached it"),
+        ((400, 380, 420), (90, None, None), 0, False, "2 of 3 never reached it"),
+        ((None,) * 3, (None,) * 3, 0, True, "3 of 3 never reached it; 3 of 3 baseline seeds end below it"),
+    ],
+)
+def test_a_seed_that_never_reaches_it_takes_for_ever(baseline, group, value, at_least, note):
+    found = speedup(TimeToTarget(baseline), [500] * len(baseline), TimeToTarget(group))
+    assert (found.value, found.at_least) == (pytest.approx(value), at_least)
+    assert note in found.note
 
 
-def test_a_group_with_a_seed_that_never_reaches_it_has_no_speedup():
-    found = speedup(TimeToTarget((400, 380, 420)), [500] * 3, TimeToTarget((90, None, 100)))
-    assert (found.value, found.low, found.high) == (None, None, None)
-    assert found.note == "1 of 3 never reached it"
+def test_seeds_that_never_reach_it_are_in_the_interval():
+    costs = TimeToTarget((400, 380, 450, 410, 360))
+    missed = speedup(costs, [500] * 5, TimeToTarget((90, 100, 105, None, None)))
+    assert (missed.value, missed.low) == (pytest.approx(400 / 105), 0)
+    beaten = speedup(TimeToTarget((400, 380, 450, None, None)), [500] * 5, TimeToTarget((90, 100, 105, 99, 120)))
+    assert (beaten.value, beaten.at_least, beaten.high) == (pytest.approx(4.5), False, np.inf)
+    assert 380 / 120 <= beaten.low <= 4.5
 
 
 @pytest.mark.parametrize(
     ("baseline", "group", "said"),
     [
-        ((400,), (100, 110, 120), "1 seed: no interval (needs 3)"),
-        ((400, 420), (100, 110, 120), "2 seeds: no interval (needs 3)"),
-        ((400, 400, 400), (100, 100, 100), "every seed alike: no interval"),
-        ((400, 400, 400), (100, 100, 120), "too few different readings: no interval"),
+        ((400,), (100, 110, 120), "1 seed: no interval (needs 5)"),
+        ((400, 420, 410, 430), (100, 110, 120, 130, 140), "4 seeds: no interval (needs 5)"),
+        ((400,) * 5, (100,) * 5, "every seed alike: no interval"),
+        ((), (), "no finished seeds"),
     ],
 )
 def test_no_interval_is_made_up_where_seeds_are_too_few_or_too_alike(baseline, group, said):
     found = speedup(TimeToTarget(baseline), [500] * len(baseline), TimeToTarget(group))
-    assert found.value == pytest.approx(np.mean(baseline) / np.mean(group))
     assert (found.low, found.high) == (None, None)
     assert found.note == said
 
@@ -79,31 +90,22 @@ def test_the_interval_is_the_same_each_time_and_turns_with_the_comparison():
     assert (1 / back.high, 1 / back.low) == (pytest.approx(forth.low, rel=0.05), pytest.approx(forth.high, rel=0.05))
 
 
-def _curves(random, n, time_constant, deviation):
-    """Test accuracies of n seeds, rising at a pace of their own whose mean is `time_constant` evaluations."""
-    shape = 1 / deviation**2
-    paces = time_constant * random.gamma(shape, 1 / shape, n)
-    return 1 - np.exp(-np.arange(1, 2 + 6 * time_constant) / paces[:, None])
-
-
 @pytest.mark.parametrize(
     ("n", "deviations", "seed"),
     [(5, (0.1, 0.1), 0), (5, (0.15, 0.3), 1), (8, (0.2, 0.1), 2)],
     ids=["five seeds", "five seeds, unequal spread", "eight seeds"],
 )
-def test_the_95_percent_interval_holds_the_true_speedup_in_95_of_100_simulated_comparisons(n, deviations, seed):
-    # A seed reaches 1 - 1/e after as many evaluations as its pace, rounded up: the means are 160.5 and 40.5.
-    random, true, target, covered = np.random.default_rng(seed), 160.5 / 40.5, 1 - np.exp(-1), 0
-    for _ in range(1000):
-        times = []
-        for time_constant, deviation in zip((160, 40), deviations, strict=True):
-            curves = _curves(random, n, time_constant, deviation)
-            evaluations = np.arange(1, curves.shape[1] + 1)
-            times.append(TimeToTarget(tuple(first_at_or_above(curve, evaluations, target) for curve in curves)))
-        assert times[0].never == times[1].never == 0
-        found = speedup(times[0], [1000] * n, times[1])
-        covered += found.low <= true <= found.high
-    assert 930 <= covered <= 970
+def test_the_95_percent_interval_holds_the_true_speedup_of_simulated_comparisons(n, deviations, seed):
+    # Costs whose medians are 160 and 40. Of so few seeds medians have steps: the interval errs to the wide side.
+    random, covered = np.random.default_rng(seed), 0
+    for _ in range(500):
+        costs = [
+            TimeToTarget(tuple(median * np.exp(random.normal(0, deviation, n))))
+            for median, deviation in zip((160, 40), deviations, strict=True)
+        ]
+        found = speedup(costs[0], [1000] * n, costs[1])
+        covered += found.low <= 4 <= found.high
+    assert 470 <= covered <= 494
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +56,9 @@ def png(figure: Figure) -> bytes:
     return image.getvalue()
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure to a file of the kind its name ends in."""
+def save(figure: Figure, path: Path | BinaryIO) -> None:
+    """Write a figure to a file of the kind its name ends in; to an open one as PNG."""
+    is_png = not isinstance(path, Path) or path.suffix == ".png"
     # Without the version of matplotlib in it, the same picture is the same file.
     with signs_of_any_script():
-        figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)
+        figure.savefig(path, dpi=100, metadata={"Software": None} if is_png else None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sconv import checks, runs
+from sconv import checks
 from sconv.report import budgets, notes
 from sconv.report.groups import DEFAULT_BASELINE, Group, matching
 from sconv.report.statistics import (
@@ -42,6 +42,7 @@ class Row:
     target: float | None
     time_to_target: dict[str, TimeToTarget]  # by unit, as the next
     speedups: dict[str, Speedup]
+    pace: Speedup | None  # of the images per second: what machine and program give, and not the schedule
     rival: Group | None
     gain: Difference | None
     is_candidate: bool  # one of the groups that a baseline is taken from
@@ -49,6 +50,11 @@ class Row:
     @property
     def is_baseline(self) -> bool:
         return self.baseline is self.group
+
+    def spent(self, unit: str) -> TimeToTarget:
+        """What each seed spent until the target; of a group whose own mean it is, those that reached it."""
+        time = self.time_to_target.get(unit, TimeToTarget(()))
+        return TimeToTarget(tuple(time.reached)) if self.ends_at_target else time
 
     @property
     def ends_at_target(self) -> bool:
@@ -85,7 +91,7 @@ def compare(groups: Sequence[Group], baseline: str | None = None, target: float 
 
 def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row:
     finished = group.finished
-    speeds = [_images_per_second(run) for run in finished]
+    speeds = _images_per_second(group)
     own = _own_baseline(group, candidates)
     if target is None and own is not None:
         target = own.ends_at
@@ -98,11 +104,12 @@ def _row(group: Group, candidates: Sequence[Group], target: float | None) -> Row
         validation=mean_std(group.accuracies("validation")),
         steps=mean_std([run.summary["steps"] for run in finished]),
         seconds=mean_std([run.summary["seconds"]["training"] for run in finished]),
-        images_per_second=mean_std([speed for speed in speeds if speed is not None]),
+        images_per_second=mean_std(speeds),
         baseline=own,
         target=target,
         time_to_target=times,
         speedups={unit: _speedup(own, unit, target or 0, times[unit]) for unit in UNITS} if own and measured else {},
+        pace=_pace(own, group) if own and measured else None,
         rival=rival,
         gain=None if rival is None else difference(group.accuracies("test"), rival.accuracies("test")),
         is_candidate=group in candidates,
@@ -148,6 +155,13 @@ def _speedup(baseline: Group, unit: str, target: float, time: TimeToTarget) -> S
     return speedup(_time_to_target(baseline, unit, target), budgets, time)
 
 
-def _images_per_second(run: runs.Run) -> float | None:
-    images, seconds = run.summary.get("train_examples"), run.summary["seconds"]["training"]
-    return len(run.epochs["epoch"]) * images / seconds if images and seconds else None
+def _pace(baseline: Group, group: Group) -> Speedup:
+    """How many times as many images per second, as a speed-up in the seconds of an image."""
+    spent, other = ([1 / speed for speed in _images_per_second(each)] for each in (baseline, group))
+    return speedup(TimeToTarget(tuple(spent)), spent, TimeToTarget(tuple(other) if spent else ()))
+
+
+def _images_per_second(group: Group) -> list[float]:
+    """Of the finished runs that tell how many images they were trained on."""
+    told = [(run, run.summary.get("train_examples"), run.summary["seconds"]["training"]) for run in group.finished]
+    return [len(run.epochs["epoch"]) * images / seconds for run, images, seconds in told if images and seconds]

@@ -32,6 +32,17 @@ class Fewer:
         return self.value == 0 and (self.high or 0) >= 1
 
 
+@dataclass(frozen=True)
+class Along:
+    """How many times fewer steps to each of `targets`, accuracies rising, with 95 % bounds; as the numbers of Fewer."""
+
+    targets: np.ndarray
+    value: np.ndarray
+    low: np.ndarray | None
+    high: np.ndarray | None
+    bounded: np.ndarray  # whether a value is a lower bound: the other's smallest budget is enough
+
+
 def best(baseline: Budgets) -> tuple[float, float]:
     """Steps and mean accuracy of the budget that ends highest: what the others are asked for."""
     return max(((steps, float(np.mean(ends))) for steps, ends in baseline), key=lambda budget: budget[1])
@@ -63,13 +74,45 @@ def fewer(baseline: Budgets, other: Budgets) -> Fewer:
     fewest = min(len(ends) for _, ends in (*baseline, *other))
     if fewest < FEWEST:
         return Fewer(value, None, None, most, f"{fewest} seed{'s' if fewest > 1 else ''}: no interval (needs {FEWEST})")
+    low, high = np.quantile(_factors(baseline, other, *_drawn(baseline, other)), [0.025, 0.975], method="nearest")
+    return Fewer(value, float(low), float(high), most)
+
+
+def along(baseline: Budgets, other: Budgets, points: int = 60) -> Along | None:
+    """The same for every target that the baseline is known to need more than its smallest budget for; None: for none.
+
+    The baseline is taken at its own best budget for each target, that is, at the smallest that reaches it.
+    """
+    means = [np.array([[np.mean(ends) for _, ends in budgets]]) for budgets in (baseline, other)]
+    least, most = float(means[0][0, 0]), best(baseline)[1]
+    if most <= least:
+        return None
+    targets = np.linspace(least, most, points)
+    taken, needed = (_costs(budgets, targets, each)[0] for budgets, each in zip((baseline, other), means, strict=True))
+    bounded = needed <= other[0][0] * (1 + 1e-9)
+    low = high = None
+    if min(len(ends) for _, ends in (*baseline, *other)) >= FEWEST:
+        drawn = zip((baseline, other), _drawn(baseline, other), strict=True)
+        spent, others = (_costs(budgets, targets, each) for budgets, each in drawn)
+        ratios = np.divide(spent, others, out=np.full_like(spent, np.inf), where=np.isfinite(spent))
+        low, high = np.quantile(ratios, [0.025, 0.975], axis=0, method="nearest")
+    return Along(targets, taken / needed, low, high, bounded)
+
+
+def _costs(budgets: Budgets, targets: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """The steps to each target, a column each, in each row of means."""
+    at = np.array([steps for steps, _ in budgets], float)
+    rows, columns = np.repeat(means, len(targets), axis=0), np.tile(targets, len(means))
+    return steps_to(columns, at, rows).reshape(len(means), len(targets))
+
+
+def _drawn(baseline: Budgets, other: Budgets) -> list[np.ndarray]:
+    """Means of RESAMPLES draws from the seeds of both, a budget a column."""
     random = np.random.default_rng(0)
-    drawn = [
+    return [
         np.stack([_means(np.asarray(ends, float), random) for _, ends in budgets], axis=1)
         for budgets in (baseline, other)
     ]
-    low, high = np.quantile(_factors(baseline, other, *drawn), [0.025, 0.975], method="nearest")
-    return Fewer(value, float(low), float(high), most)
 
 
 def _factors(baseline: Budgets, other: Budgets, means: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from sconv.report import budget_pictures, curves, pictures, verdict
+from sconv.report import budget_pictures, curves, pictures, profiles, verdict
 from sconv.report.comparison import Comparison, Row
-from sconv.report.statistics import TimeToTarget
+from sconv.report.profiles import Named
 from sconv.report.strokes import Stroke, strokes
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Named = dict[str, tuple[str, "Figure"]]  # title and picture of each file
-FIRST = ("differences", "budgets")  # files so called say what came out; the others how
+FIRST = ("differences", "budgets", "factors")  # files so called say what came out; the others how
 
 
 def gallery(comparison: Comparison, made_of: str) -> Named:
@@ -24,6 +18,7 @@ def gallery(comparison: Comparison, made_of: str) -> Named:
     return {
         **_differences(rows, looks, made_of),
         **_budgets(comparison, made_of),
+        **profiles.pictures(comparison.charts, rows, looks, made_of),
         **_curves(rows, looks, made_of),
         **_costs(rows, looks, made_of),
     }
@@ -76,14 +71,12 @@ def _curves(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:
 
 
 def _costs(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:
-    spent = [row.time_to_target["step"] if row.time_to_target else TimeToTarget(()) for row in rows]
-    # Who of the baseline ends below its own mean is of no interest.
-    costs = [time.reached if row.ends_at_target else time.costs for row, time in zip(rows, spent, strict=True)]
+    spent = [row.spent("step") for row in rows]  # who of the baseline ends below its own mean is of no interest
     labels = curves.labels([row.group for row in rows])
-    times = [times for times in zip(labels, looks, costs, strict=True) if times[2]]
+    times = [times for times in zip(labels, looks, spent, strict=True) if times[2].costs]
     if not times:
         return {}
     title = f"steps to the target {curves.titles([row.group for row in rows])['val_accuracy']}"
-    counts = verdict.n({len(time.costs) for time in spent if time.costs})
-    below = f"Dots: seeds; bars: means of those that reached it, {counts}.\n{made_of}"
+    counts = verdict.n({len(row.time_to_target["step"].costs) for row in rows if row.time_to_target})
+    below = f"Dots: seeds; bars: medians, {counts}.\n{made_of}"
     return {"time_to_target.png": (title, pictures.time_to_target(times, title, below))}

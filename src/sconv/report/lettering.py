@@ -39,9 +39,9 @@ def short(label: str) -> str:
 
 def label_ends(axis: Axes, ends: Sequence[tuple[float, float, str, Stroke]]) -> None:
     """Names right of the panel, each at the height of its line's end or as near as the others leave room."""
-    bottom, top = axis.get_ylim()
     apart = 0.075  # of the height of a panel, a line of small print
-    heights = [float(np.clip((y - bottom) / (top - bottom), 0, 1)) for _, y, _, _ in ends]
+    to_panel = axis.transData - axis.transAxes  # whatever the scale
+    heights = [float(np.clip(to_panel.transform((x, y))[1], 0, 1)) for x, y, _, _ in ends]
     for place, (x, y, label, stroke) in zip(spread(heights, apart), ends, strict=True):
         # So thin that none is taken for a curve.
         leader: Any = {"arrowstyle": "-", "relpos": (0, 0.5), "linewidth": 0.6, "linestyle": (0, (1, 3))}

@@ -15,7 +15,7 @@ from sconv.report.context import context, line
 from sconv.report.gallery import FIRST, gallery
 from sconv.report.groups import settings
 from sconv.report.search import Pictures
-from sconv.report.statistics import mean_std
+from sconv.report.statistics import Speedup
 
 
 def write(comparison: Comparison, out: Path, searched: Pictures | None = None) -> list[Path]:
@@ -59,15 +59,18 @@ def _record(row: Row) -> dict[str, Any]:
         record |= {f"{name}_mean": value and value.mean, f"{name}_std": value and value.std}
     record["target"] = row.target
     for unit in UNITS:
-        time, speedup = row.time_to_target.get(unit), row.speedups.get(unit)
-        spent = mean_std(time.reached) if time else None
-        record |= {f"{unit}_to_target_mean": spent and spent.mean, f"{unit}_to_target_std": spent and spent.std}
-        for part in ("value", "low", "high", "at_least"):
-            record[f"speedup_{unit}_{part}"] = speedup and getattr(speedup, part)
+        spent = row.spent(unit)
+        record[f"{unit}_to_target_median"] = spent.median if spent.costs else None
+        record |= _parts(f"speedup_{unit}", row.speedups.get(unit))
+    record |= _parts("speedup_images_per_second", row.pace)
     step = row.time_to_target.get("step")
     record |= {"reached": step and len(step.reached), "never_reached": step and step.never}
     record |= {f"difference_{part}": row.gain and getattr(row.gain, part) for part in ("mean", "low", "high", "p")}
     return record
+
+
+def _parts(name: str, speedup: Speedup | None) -> dict[str, Any]:
+    return {f"{name}_{part}": speedup and getattr(speedup, part) for part in ("value", "low", "high", "at_least")}
 
 
 def _list(lines: Iterable[str]) -> str:

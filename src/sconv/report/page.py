@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,8 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from sconv.report import budget_pictures, curves, page_charts, verdict, wording
+from sconv import plots
+from sconv.report import budget_pictures, curves, page_charts, profiles, verdict, wording
 from sconv.report.budgets import Chart
 from sconv.report.comparison import Comparison, Row
 from sconv.report.context import context, line
@@ -56,12 +58,28 @@ def write(comparison: Comparison, out: Path, searched: Pictures | None = None) -
         headings=[(heading, heading not in wording.FEW) for heading in cells],
         rows=list(zip(*cells.values(), strict=True)),
         settings=settings(groups),
-        searched=[(title, base64.b64encode(content).decode()) for title, content in (searched or {}).values()],
+        images=_images(comparison, looks, line(made_of), searched or {}),
         notes=comparison.notes,
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _images(
+    comparison: Comparison, looks: Sequence[Stroke], made_of: str, searched: Pictures
+) -> dict[str, list[tuple[str, str]]]:
+    """Pictures that do not move, by heading: what each shows, and itself as text."""
+    profiled: Pictures = {}
+    for name, (title, picture) in profiles.pictures(comparison.charts, comparison.rows, looks, made_of).items():
+        content = io.BytesIO()
+        plots.save(picture, content)
+        profiled[name] = (title, content.getvalue())
+    return {
+        heading: [(title, base64.b64encode(content).decode()) for title, content in found.values()]
+        for heading, found in (("Over all targets", profiled), ("The search", searched))
+        if found
+    }
 
 
 def _together(figures: dict[str, figure]) -> dict[str, figure]:

@@ -11,6 +11,7 @@ from sconv.plots import new_figure
 from sconv.report import lettering
 from sconv.report.curves import AXES, METRICS, Curves
 from sconv.report.lettering import LABELLED, MARKERS, print_below, short
+from sconv.report.statistics import TimeToTarget
 from sconv.report.strokes import Stroke
 
 if TYPE_CHECKING:
@@ -51,23 +52,22 @@ def overlay(
     return figure
 
 
-def time_to_target(groups: Sequence[tuple[str, Stroke, Sequence[float | None]]], title: str, below: str = "") -> Figure:
-    """A point for each seed at what it spent until the target, a bar at the mean; how many never got there in words.
+def time_to_target(groups: Sequence[tuple[str, Stroke, TimeToTarget]], title: str, below: str = "") -> Figure:
+    """A point for each seed at what it spent until the target, a bar to the median; how many never got there in words.
 
     `title` of the axis says what is spent until what: "steps to the target test accuracy".
     """
     figure, axis = _rows([label for label, _, _ in groups], title, below)
-    for number, (_, stroke, costs) in enumerate(groups):
-        reached = [cost for cost in costs if cost is not None]
-        if reached:
-            axis.barh(number, np.mean(reached), height=0.6, color=stroke.colour, alpha=0.3)
-            axis.plot(reached, [number] * len(reached), MARKERS[stroke.marker], color=stroke.colour, markersize=4)
-        if len(reached) < len(costs):
-            words, end = f"not reached by {len(costs) - len(reached)} of {len(costs)}", max(reached, default=0)
+    for number, (_, stroke, time) in enumerate(groups):
+        if np.isfinite(time.median):
+            axis.barh(number, time.median, height=0.6, color=stroke.colour, alpha=0.3)
+        axis.plot(time.reached, [number] * len(time.reached), MARKERS[stroke.marker], color=stroke.colour, markersize=4)
+        if time.never:
+            words, end = f"not reached by {time.never} of {len(time.costs)}", max(time.reached, default=0)
             axis.annotate(words, (end, number), (6, 0), textcoords="offset points", va="center", size=8)
-    furthest = max((cost for _, _, costs in groups for cost in costs if cost is not None), default=1.0)
+    furthest = max((cost for _, _, time in groups for cost in time.reached), default=1.0)
     # Room for the words at the end of the longest bar.
-    axis.set_xlim(0, furthest * (1.6 if any(None in costs for _, _, costs in groups) else 1.05))
+    axis.set_xlim(0, furthest * (1.6 if any(time.never for _, _, time in groups) else 1.05))
     return figure
 
 

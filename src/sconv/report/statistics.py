@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 4000
-FEWEST = 3  # seeds in each group for a bootstrap interval: two can only be drawn as alike, or as they were
+FEWEST = 3  # seeds in each group for an interval of a mean: two can only be drawn as alike, or as they were
+# Of medians the widest interval there is, from the lowest to the highest seed, holds the true ratio of three in 90 % of
+# simulated comparisons, of four in 93 %, of five in 97 %.
+FEWEST_FOR_MEDIANS = 5
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,18 @@ class TimeToTarget:
     def never(self) -> int:
         return len(self.costs) - len(self.reached)
 
+    @property
+    def median(self) -> float:
+        """Of all seeds, one that never reached it as infinite; of one or more."""
+        return float(np.median([math.inf if cost is None else cost for cost in self.costs]))
+
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times sooner than the baseline; `value` is None where it cannot be said, `note` tells what to know.
+    """How many times sooner than the baseline; 0: never. None where it cannot be said; `note` tells what to know.
 
-    `low` and `high` bound it with 95 % confidence (None: no interval). `at_least`: all three are lower bounds.
+    `low` and `high` bound it with 95 % confidence (None: no interval; high may be infinite). `at_least`: `value` is a
+    lower bound.
     """
 
     value: float | None
@@ -81,57 +90,50 @@ def first_at_or_above(accuracies: np.ndarray, costs: np.ndarray, target: float) 
 
 
 def speedup(baseline: TimeToTarget, budgets: Sequence[float], group: TimeToTarget) -> Speedup:
-    """Mean cost of the baseline over mean cost of the group, with a bootstrap 95 % interval over the seeds of both.
+    """Median cost of the baseline over median cost of the group, with a bootstrap 95 % interval stratified by group.
 
-    A seed of the group that never reached the target has no cost, so then there is no speed-up. A baseline seed
-    that never did counts with its whole budget (`budgets`, one a seed): it would have needed more, so the speed-up is
-    a lower bound.
+    A seed that never reached the target takes for ever, as in the profiles of Agarwal et al. 2021 (arXiv 2108.13264).
+    Where that is the median of the group the speed-up is 0; where it is the baseline's, its seeds count with their
+    whole budgets (`budgets`, one a seed), and the speed-up is a lower bound.
     """
     if not group.costs:
         return Speedup(None, note="no finished seeds")
-    if group.never:
-        return Speedup(None, note=f"{group.never} of {len(group.costs)} never reached it")
-    spent = [budget if cost is None else cost for cost, budget in zip(baseline.costs, budgets, strict=True)]
-    value = float(np.mean(spent) / np.mean(group.reached))
-    never = f"{baseline.never} of {len(spent)} baseline seeds end below it" if baseline.never else ""
-    low, high, why = _bootstrap_t(np.array(spent, float), np.array(group.reached, float))
-    return Speedup(value, low, high, bool(baseline.never), "; ".join(filter(None, [never, why])))
+    spent, forever = (
+        np.array([instead if cost is None else cost for cost, instead in zip(baseline.costs, budgets_or, strict=True)])
+        for budgets_or in (budgets, [math.inf] * len(budgets))
+    )
+    taken = np.array([math.inf if cost is None else cost for cost in group.costs])
+    never = [f"{group.never} of {len(taken)} never reached it"] if group.never else []
+    never += [f"{baseline.never} of {len(spent)} baseline seeds end below it"] if baseline.never else []
+    low, high, why = _bootstrap(spent, forever, taken)
+    at_least = bool(np.isinf(np.median(forever)))
+    return Speedup(float(_ratio(spent, taken)), low, high, at_least, "; ".join(filter(None, [*never, why])))
 
 
-def _bootstrap_t(baseline: np.ndarray, group: np.ndarray) -> tuple[float | None, float | None, str]:
-    """The studentized bootstrap of the logarithm of the ratio of two means (Efron and Tibshirani 1993, section 12.5).
+def _bootstrap(spent: np.ndarray, forever: np.ndarray, taken: np.ndarray) -> tuple[float | None, float | None, str]:
+    """The percentile bootstrap of the ratio of medians; `forever` is `spent` with misses as infinite, for the high end.
 
     It assumes seeds that are independent and nothing about their distribution.
     """
-    # Not scipy.stats.bootstrap, which has no studentized interval: at five seeds its percentile, basic and BCa
-    # intervals hold the true speed-up in 84-88 % of simulated comparisons, this one in 94-97 %.
-    fewest = min(len(baseline), len(group))
-    if fewest < FEWEST:
-        return None, None, f"{fewest} seed{'s' if fewest > 1 else ''}: no interval (needs {FEWEST})"
-    if np.ptp(baseline) == np.ptp(group) == 0:
+    # Not scipy.stats.bootstrap: it makes no interval of infinite costs.
+    fewest = min(len(spent), len(taken))
+    if fewest < FEWEST_FOR_MEDIANS:
+        return None, None, f"{fewest} seed{'s' if fewest > 1 else ''}: no interval (needs {FEWEST_FOR_MEDIANS})"
+    if len(set(spent)) == len(set(taken)) == 1:
         return None, None, "every seed alike: no interval"
-    centre, error = _log_ratio(baseline, group)
     random = np.random.default_rng(0)
-    draws = [values[random.integers(0, len(values), (RESAMPLES, len(values)))] for values in (baseline, group)]
-    resampled, errors = _log_ratio(*draws)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # A resample of equal values has no deviation and an infinite t: dropping those would narrow the interval.
-        t = (resampled - centre) / errors
-    below, above = np.quantile(t[~np.isnan(t)], [0.025, 0.975], method="nearest")
-    low, high = np.exp(centre - above * error), np.exp(centre - below * error)
-    if low == 0 or math.isinf(high):
-        return None, None, "too few different readings: no interval"
-    return float(low), float(high), ""
+    rows, others = (random.integers(0, len(costs), (RESAMPLES, len(costs))) for costs in (spent, taken))
+    low, high = (
+        float(np.quantile(_ratio(costs[rows], taken[others]), share, method="nearest"))
+        for costs, share in ((spent, 0.025), (forever, 0.975))
+    )
+    return low, high, ""
 
 
-def _log_ratio(baseline: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log(mean / mean) over the last axis, and its standard error by the delta method."""
-    means = [values.mean(axis=-1) for values in (baseline, group)]
-    shares = [
-        values.var(axis=-1, ddof=1) / values.shape[-1] / mean**2
-        for values, mean in zip((baseline, group), means, strict=True)
-    ]
-    return np.log(means[0] / means[1]), np.sqrt(shares[0] + shares[1])
+def _ratio(costs: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Medians of the last axis, of the first over the second; infinite where the first is."""
+    above, below = np.median(costs, axis=-1), np.median(others, axis=-1)
+    return np.divide(above, below, out=np.full_like(above, math.inf), where=np.isfinite(above))
 
 
 def difference(group: Sequence[float], baseline: Sequence[float]) -> Difference:

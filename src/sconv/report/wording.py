@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from sconv.report.comparison import Row
 from sconv.report.groups import Group
-from sconv.report.statistics import Difference, MeanStd, TimeToTarget, mean_std
+from sconv.report.statistics import Difference, MeanStd, Speedup, TimeToTarget
 
 NOTHING = "-"
 
@@ -16,12 +17,13 @@ COLUMNS: dict[str, Callable[[Row], str]] = {  # what people look for first stand
     "val acc %": lambda row: percent(row.validation),
     "test acc %": lambda row: percent(row.test),
     "difference, points [95 %]": lambda row: gain(row.gain),
-    "steps to target": lambda row: cost(row.time_to_target.get("step")),
-    "speedup (steps)": lambda row: speedup(row, "step"),
+    "steps to target": lambda row: cost(row.spent("step")),
+    "speedup (steps)": lambda row: speedup(row, row.speedups.get("step")),
     "reached": lambda row: NOTHING if row.ends_at_target else reached(row.time_to_target.get("step")),
-    "epochs to target": lambda row: cost(row.time_to_target.get("epoch")),
-    "seconds to target": lambda row: cost(row.time_to_target.get("seconds")),
-    "speedup (seconds)": lambda row: speedup(row, "seconds"),
+    "epochs to target": lambda row: cost(row.spent("epoch")),
+    "seconds to target": lambda row: cost(row.spent("seconds")),
+    "speedup (seconds)": lambda row: speedup(row, row.speedups.get("seconds")),
+    "speedup (images/s)": lambda row: speedup(row, row.pace),
     "steps": lambda row: amount(row.steps),
     "training seconds": lambda row: amount(row.seconds),
     "images/s": lambda row: amount(row.images_per_second, deviation=False),
@@ -53,11 +55,11 @@ def amount(values: MeanStd | None, deviation: bool = True) -> str:
     return f"{text} ±{values.std:,.{digits}f}" if deviation and values.std else text
 
 
-def cost(time: TimeToTarget | None) -> str:
-    """What those that reached the target spent until then; how many never did stands in the column `reached`."""
-    if time is None or not time.costs:
+def cost(time: TimeToTarget) -> str:
+    """The median of what was spent until the target: "never" where most never reached it."""
+    if not time.costs:
         return NOTHING
-    return amount(mean_std(time.reached)) if time.reached else "never"
+    return amount(MeanStd(time.median, None, len(time.costs))) if time.median < math.inf else "never"
 
 
 def reached(time: TimeToTarget | None) -> str:
@@ -65,15 +67,18 @@ def reached(time: TimeToTarget | None) -> str:
     return f"{len(time.reached)} of {len(time.costs)}" if time and time.costs else NOTHING
 
 
-def speedup(row: Row, unit: str) -> str:
+def speedup(row: Row, found: Speedup | None) -> str:
     """A speed-up and its interval: 2.31 [1.90, 2.80]; with ≥ where the baseline's own cost is a lower bound."""
     if row.is_baseline:
         return "1"
-    found = row.speedups.get(unit)
     if found is None or found.value is None:
         return NOTHING
-    interval = "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
-    return f"{'≥' if found.at_least else ''}{found.value:.2f}{interval}"
+    interval = "" if found.low is None or found.high is None else f" [{_times(found.low)}, {_times(found.high)}]"
+    return f"{'≥' if found.at_least and found.value else ''}{_times(found.value)}{interval}"
+
+
+def _times(value: float) -> str:
+    return "never" if value == 0 else "∞" if value == math.inf else f"{value:.2f}"
 
 
 def gain(difference: Difference | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Any
@@ -32,8 +33,7 @@ def set_up(
     checks.choice("device", kind, ("auto", "cpu", "gpu", MIRRORED, MULTI_WORKER))
     wanted = int(threads or _cores())
     with quiet.to_log():
-        import tensorflow as tf
-
+        tf = _tensorflow()
         gpus = tf.config.list_physical_devices("GPU")
         _fix_threads(tf, wanted)
         if deterministic:
@@ -56,6 +56,20 @@ def set_up(
         tf.constant(0.0)
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted, **spread}
+
+
+def _tensorflow() -> Any:
+    """TensorFlow, imported with Keras; all that comes with them is left out of garbage collection, which is on then."""
+    is_first = "tensorflow" not in sys.modules
+    if is_first:
+        gc.disable()
+    import keras  # noqa: F401
+    import tensorflow as tf
+
+    if is_first:
+        gc.freeze()
+    gc.enable()
+    return tf
 
 
 def hold_threads(threads: int | None) -> None:

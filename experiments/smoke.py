@@ -100,7 +100,7 @@ def small_momenta(folder: Path) -> None:
         ONE,
         ONE,
     )
-    budgets.SCHEDULES = {"constant": budgets.SCHEDULES["constant"]}
+    budgets.SCHEDULES = {name: budgets.SCHEDULES[name] for name in ("constant", "schedule_free")}
     (into / "budgets").mkdir()
     run(budgets, into / "budgets", "--tasks", "small")
 

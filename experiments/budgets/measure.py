@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -20,6 +21,10 @@ from experiments.table import Table
 from sconv import schedules
 
 HERE = Path(__file__).parent
+SGD, FREE = (
+    (lambda: keras.optimizers.SGD(momentum=0.9)),
+    (lambda: keras.optimizers.ScheduleFreeAdamW(weight_decay=0.01)),
+)
 # A function of the peak each; the momentum, 0.9, is the optimizer's own where the schedule does not move it.
 SCHEDULES = {
     "constant": schedules.constant,
@@ -29,9 +34,12 @@ SCHEDULES = {
     "warmup_stable_decay": schedules.warmup_stable_decay,
     "onecycle": schedules.onecycle,
     "onecycle_fastai": schedules.onecycle_fastai,
+    "schedule_free": schedules.constant,
 }
+OPTIMIZERS = {name: FREE if name == "schedule_free" else SGD for name in SCHEDULES}
 BUDGETS = {"lenet5-fashion_10k": (1, 2, 4, 8, 16, 32), "normalised-cifar10_5k": (2, 4, 8, 16)}
 GRID = {"lenet5-fashion_10k": range(-7, 0), "normalised-cifar10_5k": range(-5, 2)}  # powers of two
+ADAPTIVE = -6  # powers of two by which Adam's rates lie below
 SEARCHED, TESTED = range(2), range(10, 15)
 COLUMNS = ("task", "schedule", "epochs", "lr_max", "part", "seed", "validation", "test")
 
@@ -45,13 +53,15 @@ def main() -> None:
     tasks.CIFAR10 = arguments.cifar10
     table = Table(arguments.into / "results.csv", COLUMNS)
     for task in arguments.tasks:
-        trainer = tasks.Trainer(tasks.TASKS[task], lambda: keras.optimizers.SGD(momentum=0.9))
-        for epochs in BUDGETS[task]:
-            for name in SCHEDULES:
-                line(table, trainer, {"task": task, "schedule": name, "epochs": epochs}, GRID[task])
+        for optimizer in dict.fromkeys(OPTIMIZERS.values()):
+            trainer = tasks.Trainer(tasks.TASKS[task], optimizer)
+            grid = [power + (ADAPTIVE if optimizer is FREE else 0) for power in GRID[task]]
+            for epochs in BUDGETS[task]:
+                for name in (name for name, its in OPTIMIZERS.items() if its is optimizer and name in SCHEDULES):
+                    line(table, trainer, {"task": task, "schedule": name, "epochs": epochs}, grid)
 
 
-def line(table: Table, trainer: tasks.Trainer, key: dict[str, object], grid: range) -> None:
+def line(table: Table, trainer: tasks.Trainer, key: dict[str, object], grid: Sequence[int]) -> None:
     """Search the peak of one schedule at one budget, and test it."""
 
     def row(power: int, part: str, seed: int) -> dict[str, str]:

@@ -391,9 +391,12 @@ def test_adagrad_has_no_momentum():
 
 
 @older.NEW_SCHEDULE_FREE
-def test_schedule_free_is_refused():
-    with pytest.raises(ValueError, match="ScheduleFreeAdamW"):
+def test_schedule_free_takes_a_rate_and_no_momentum():
+    with pytest.raises(ValueError, match="got ScheduleFreeAdamW, expected momentum=None"):
         sconv.attach(keras.optimizers.ScheduleFreeAdamW(), schedules.onecycle_fastai(0.1), STEPS)
+    held = fit(build(keras.optimizers.ScheduleFreeAdamW(0.5)), sconv.ScheduleCallback(schedules.constant(0.01)))
+    plain = fit(build(keras.optimizers.ScheduleFreeAdamW(0.01)))
+    assert sim.distance(held, plain) < sim.TOLERANCE
 
 
 def test_an_optimizer_with_a_schedule_of_its_own_is_refused():

@@ -38,7 +38,7 @@ def attach(optimizer: keras.optimizers.Optimizer, schedule: Schedule, steps: int
     if not isinstance(schedule, Schedule):
         raise checks.SettingTypeError(f"schedule: got {checks.shown(schedule)}, expected a sconv.schedules.Schedule")
     detach(driven)
-    _refuse_conflicts(driven)
+    _refuse_conflicts(driven, schedule)
     drives_momentum = _drives_momentum(driven, schedule)
     rates, momenta = schedule.sample(steps)
     attachment = vars(driven).get(_KEY) or Attachment(driven)
@@ -183,11 +183,11 @@ def length(variable: Any) -> tf.Tensor:
     return tf.raw_ops.VariableShape(input=variable.handle, out_type=tf.int64)[0]
 
 
-def _refuse_conflicts(optimizer: keras.optimizers.Optimizer) -> None:
+def _refuse_conflicts(optimizer: keras.optimizers.Optimizer, schedule: Schedule) -> None:
     kind = type(optimizer).__name__
-    if kind == "ScheduleFreeAdamW":
+    if kind == "ScheduleFreeAdamW" and schedule.has_momentum:
         raise checks.SettingError(
-            "optimizer: got ScheduleFreeAdamW, expected one that takes a schedule: "
+            "optimizer: got ScheduleFreeAdamW, expected momentum=None or another optimizer: "
             "it recovers its slow weights with the current beta_1, so a moving one trains wrongly"
         )
     if not isinstance(optimizer.learning_rate, keras.Variable):

@@ -1,0 +1,24 @@
+"""What is told of this record, with the numbers as results.csv has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from experiments.momentum_cycle import summary
+
+PAGE = "experiments/momentum_cycle/README.md"
+SETTINGS = ("the row \"0.95\"", "against 0.95 held", "begins at 0.95 is")
+
+
+def claims() -> Iterator[tuple[str, str]]:
+    """A document and a sentence of it."""
+    rows = summary.read()
+    for line in (*summary.lines(rows), *summary.outcomes(rows)):
+        yield PAGE, line
+    told = []
+    for (_, optimizer), arms in summary.comparisons(rows).items():
+        cycled, held = summary.best(arms, summary.CYCLED), summary.best(arms, summary.HELD)
+        points, low, high = summary.difference(cycled, held)
+        told.append(f"{summary.OPTIMIZERS[optimizer]} {points:+.2f} [{low:+.2f}, {high:+.2f}]")
+    if told:
+        yield "docs/evidence.md", "; ".join(told)

@@ -22,6 +22,8 @@ from typing import IO, Any
 
 import numpy as np
 
+# The command line starts TensorFlow so; here it is there before the runner is.
+ONEDNN, WITH_ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}, ("sconv_runner", "convolutions")
 # Seconds for one answer: far more than the longest compilation takes.
 PATIENCE = 1800.0
 
@@ -47,13 +49,14 @@ class PeerError(RuntimeError):
 class Worker:
     """The near end: a process that is `python -m benchmarks.worker MODULE`, one task after another."""
 
-    def __init__(self, module: str):
+    def __init__(self, module: str, **environment: str):
         self.module = module
         # What libraries print would fill a pipe that nobody reads.
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         command = [sys.executable, "-m", "benchmarks.worker", module]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said)
+        own = {**os.environ, **(ONEDNN if module in WITH_ONEDNN else {}), **environment}
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, env=own)
 
     def begin(self, task: Task, **options: Any) -> dict[str, Any]:
         """Have the task prepared; returns what the peer tells of itself. Raises PeerError."""

@@ -141,3 +141,11 @@ def test_the_page_on_performance_tells_what_the_quick_run_found():
     assert f"{told['PyTorch']} times as fast as PyTorch and {told[outcome.KERAS]} times as fast as stock Keras" in page
     assert f"Its share of the limit was {told[outcome.LIMIT]}" in page
     assert sum(cell["peers"]["PyTorch"]["quartile_1"] < 1 for cell in cells) > len(cells) / 2
+
+
+def test_the_page_on_performance_tells_what_onednn_gives():
+    page = " ".join((ROOT / "docs" / "performance.md").read_text().split())
+    found = json.loads((harness.RESULTS / "onednn.json").read_text())
+    lenet, three, resnet = (f"{found['networks'][name]['ratio']:.2f}" for name in ("LeNet-5", "cnn3", "ResNet-20"))
+    told = f"with it {lenet} times as fast on LeNet-5, {three} on three convolutions and {resnet} on ResNet-20"
+    assert f"{told} (`python -m benchmarks.onednn`, medians of {found['rounds']} rounds)" in page

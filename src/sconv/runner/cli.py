@@ -23,7 +23,7 @@ from sconv import checks, output, runs
 from sconv.runner import errors, stops
 from sconv.runner.claiming import claim, setting_of
 from sconv.runner.config import leftovers, schema, validate
-from sconv.runner.devices import cluster, quiet
+from sconv.runner.devices import cluster, starting
 from sconv.runner.job import Job, from_hydra
 from sconv.runner.sweeps import resume
 from sconv.runner.sweeps.brought import carrying
@@ -132,7 +132,7 @@ def _log_what_is_said(several_workers: bool) -> None:
     logging.captureWarnings(True)
     logging.raiseExceptions = False  # a log that cannot be written, on a full disk, is no news of its own
     warnings.formatwarning = lambda message, *_, **__: str(message)
-    quiet.install(several_workers)
+    starting.prepare(several_workers)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_as_text)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from typing import Any
 
 from sconv import checks
-from sconv.runner.devices import cluster, distribution, quiet
+from sconv.runner.devices import cluster, distribution, starting
 from sconv.runner.devices.cluster import MULTI_WORKER
 from sconv.runner.devices.distribution import MIRRORED
 
@@ -32,8 +31,9 @@ def set_up(
     """
     checks.choice("device", kind, ("auto", "cpu", "gpu", MIRRORED, MULTI_WORKER))
     wanted = int(threads or _cores())
-    with quiet.to_log():
-        tf = _tensorflow()
+    with starting.to_log():
+        import tensorflow as tf
+
         gpus = tf.config.list_physical_devices("GPU")
         _fix_threads(tf, wanted)
         if deterministic:
@@ -56,20 +56,6 @@ def set_up(
         tf.constant(0.0)
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted, **spread}
-
-
-def _tensorflow() -> Any:
-    """TensorFlow, imported with Keras; all that comes with them is left out of garbage collection, which is on then."""
-    is_first = "tensorflow" not in sys.modules
-    if is_first:
-        gc.disable()
-    import keras  # noqa: F401
-    import tensorflow as tf
-
-    if is_first:
-        gc.freeze()
-    gc.enable()
-    return tf
 
 
 def hold_threads(threads: int | None) -> None:

@@ -97,7 +97,7 @@ def detectable(one: Arm, other: Arm) -> float:
         shift = effect * math.sqrt(SEEDS / 2)
         return float(nct.sf(critical, freedom, shift) + nct.cdf(-critical, freedom, shift)) - 0.8
 
-    return deviation * float(brentq(missing, 0.1, 5))
+    return deviation * float(brentq(missing, 0.1, 3))
 
 
 def lines(rows: pd.DataFrame) -> Iterator[str]:

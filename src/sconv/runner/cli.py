@@ -39,7 +39,7 @@ _COMMANDS = ("run", "multirun", "cfg", "info", "shell_completion")
 
 def main() -> None:
     """Entry point of `python -m sconv` and of the console script."""
-    gc.disable()  # until TensorFlow is there: what is imported stays, and looking through it takes a fifth of the start
+    gc.disable()  # until Hydra is ready: what is imported stays, and looking through it takes a fifth of that time
     output.outlast()
     if not getattr(sys.flags, "safe_path", False) and not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())  # as `python -m` does: the user's own modules, for the console script too

@@ -45,9 +45,11 @@ def prepare(several_workers: bool = False) -> None:
 def _uncollected() -> Iterator[None]:
     """No garbage collection; what came meanwhile stays, and is left out of it from then on."""
     gc.disable()
-    yield
-    gc.freeze()
-    gc.enable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import gc
 import itertools
 import os
 import shutil
@@ -32,7 +33,8 @@ _OUTCOME = "sconv.runner.sweeps.outcome.outcome"
 class SweepCallback(Callback):
     """Refuses a sweep that cannot be carried out before its first job, and ends one with a table and its exit code.
 
-    A run or a sweep whose directory is wrong is refused before Hydra makes one.
+    A run or a sweep whose directory is wrong is refused before Hydra makes one. From here on garbage is collected, as
+    the command line had put off: a sweep may take days.
 
     Hydra only warns of an error of a callback: what ends the program is a SystemExit.
     """
@@ -41,6 +43,7 @@ class SweepCallback(Callback):
         self._code = 0
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        gc.enable()
         with _ending():
             if resumed := config.resume:
                 runs.check_own("resume", Path(resumed))
@@ -53,6 +56,7 @@ class SweepCallback(Callback):
             _make(config, "run", resumed)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        gc.enable()
         with _ending():
             _check_sweep(config)
             self._directory = _make(config, "sweep", config.resume_sweep)

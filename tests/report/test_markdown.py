@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fabricate
-from sconv.report import curves, markdown, pictures
+from sconv.plots import new_figure
+from sconv.report import curves, lettering, markdown, pictures
 from sconv.report.comparison import compare
 from sconv.report.groups import gather
 from sconv.report.statistics import TimeToTarget
@@ -144,3 +145,16 @@ def test_grey_is_the_baselines_a_schedule_has_its_colour_and_a_rate_its_dash(tmp
     assert len({look.colour for look in looks.values()}) == 3
     red, green, blue = (int(looks["baseline lr_max=0.1"].colour[at : at + 2], 16) for at in (1, 3, 5))
     assert red == green == blue
+
+
+def test_the_name_of_a_line_stands_at_its_end_whatever_the_scale():
+    for scale in ("linear", "log"):
+        figure = new_figure(4, 3)
+        axis = figure.subplots()
+        axis.set_yscale(scale)
+        axis.plot([0, 1], [0.001, 0.1])
+        axis.plot([0, 1], [0.001, 0.01])
+        lettering.label_ends(axis, [(1, 0.1, "high", LOOK), (1, 0.01, "low", LOOK)])
+        to_panel = axis.transData - axis.transAxes
+        for text, end in zip(axis.texts, (0.1, 0.01), strict=True):
+            assert text.xyann[1] == pytest.approx(to_panel.transform((1, end))[1], abs=0.01)

@@ -48,14 +48,41 @@ def test_the_speedup_is_the_ratio_of_the_median_costs():
         ((400, 380, 420, None), (90, 110, 100, None), 410 / 105, False, "1 of 4 never reached it"),
         ((400, None, None), (90, 110, 100), 5, True, "2 of 3 baseline seeds end below it"),
         ((400, 380, 420), (90, None, 100), 4, False, "1 of 3 never reached it"),
-        ((400, 380, 420), (90, None, None), 0, False, "2 of 3 never reached it"),
-        ((None,) * 3, (None,) * 3, 0, True, "3 of 3 never reached it; 3 of 3 baseline seeds end below it"),
+        ((400, 380, 420), (None,) * 3, 0, False, "3 of 3 never reached it"),
+        ((400, 380) * 5, (90, *[None] * 9), 0, False, "9 of 10 never reached it"),
+        # Finite medians count no budgets: of 9, 10, 12 and two that miss, 12.
+        ((12, 9, 10, None, None), (4,) * 5, 3, False, "2 of 5 baseline seeds end below it"),
     ],
 )
 def test_a_seed_that_never_reaches_it_takes_for_ever(baseline, group, value, at_least, note):
     found = speedup(TimeToTarget(baseline), [500] * len(baseline), TimeToTarget(group))
     assert (found.value, found.at_least) == (pytest.approx(value), at_least)
     assert note in found.note
+
+
+@pytest.mark.parametrize(
+    ("baseline", "group", "note"),
+    [
+        ((None, None, 400), (None, None, 400), "2 of 3 never reached it; 2 of 3 baseline seeds end below it"),
+        ((400, 380, 420), (90, None, None), "2 of 3 never reached it"),
+        ((400, 380, 420, None, None), (90, 100, None, None, None), "no difference shown"),
+        ((0, 0, 0), (0, 0, 0), "took no time"),
+    ],
+)
+def test_that_half_of_a_few_seeds_fall_short_is_no_never(baseline, group, note):
+    found = speedup(TimeToTarget(baseline), [500] * len(baseline), TimeToTarget(group))
+    assert found.value is None
+    assert note in found.note
+
+
+def test_of_two_schedules_alike_next_to_none_is_said_never_to_get_there():
+    random, never = np.random.default_rng(0), 0
+    for _ in range(300):
+        ends = [0.9 + 0.01 * random.normal(size=5) for _ in range(2)]
+        target = ends[0].mean()
+        costs = [TimeToTarget(tuple(100.0 if end >= target else None for end in each)) for each in ends]
+        never += speedup(costs[0], [100] * 5, costs[1]).value == 0
+    assert never <= 15
 
 
 def test_seeds_that_never_reach_it_are_in_the_interval():
@@ -70,8 +97,8 @@ def test_seeds_that_never_reach_it_are_in_the_interval():
 @pytest.mark.parametrize(
     ("baseline", "group", "said"),
     [
-        ((400,), (100, 110, 120), "1 seed: no interval (needs 5)"),
-        ((400, 420, 410, 430), (100, 110, 120, 130, 140), "4 seeds: no interval (needs 5)"),
+        ((400,), (100, 110, 120), "1 seed: no interval of the speed-up (needs 5)"),
+        ((400, 420, 410, 430), (100, 110, 120, 130, 140), "4 seeds: no interval of the speed-up (needs 5)"),
         ((400,) * 5, (100,) * 5, "every seed alike: no interval"),
         ((), (), "no finished seeds"),
     ],

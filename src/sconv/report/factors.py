@@ -81,7 +81,7 @@ def fewer(baseline: Budgets, other: Budgets) -> Fewer:
 def along(baseline: Budgets, other: Budgets, points: int = 60) -> Along | None:
     """The same for every target that the baseline is known to need more than its smallest budget for; None: for none.
 
-    The baseline is taken at its own best budget for each target, that is, at the smallest that reaches it.
+    Of both, between budgets, with an error that falls as a power of the steps.
     """
     means = [np.array([[np.mean(ends) for _, ends in budgets]]) for budgets in (baseline, other)]
     least, most = float(means[0][0, 0]), best(baseline)[1]

@@ -77,6 +77,6 @@ def _costs(rows: tuple[Row, ...], looks: list[Stroke], made_of: str) -> Named:
     if not times:
         return {}
     title = f"steps to the target {curves.titles([row.group for row in rows])['val_accuracy']}"
-    counts = verdict.n({len(row.time_to_target["step"].costs) for row in rows if row.time_to_target})
+    counts = verdict.n({len(row.time_to_target["step"].costs) for row in rows if row.spent("step").costs})
     below = f"Dots: seeds; bars: medians, {counts}.\n{made_of}"
     return {"time_to_target.png": (title, pictures.time_to_target(times, title, below))}

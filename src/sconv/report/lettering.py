@@ -40,6 +40,7 @@ def short(label: str) -> str:
 def label_ends(axis: Axes, ends: Sequence[tuple[float, float, str, Stroke]]) -> None:
     """Names right of the panel, each at the height of its line's end or as near as the others leave room."""
     apart = 0.075  # of the height of a panel, a line of small print
+    axis.get_xlim(), axis.get_ylim()  # which settles them
     to_panel = axis.transData - axis.transAxes  # whatever the scale
     heights = [float(np.clip(to_panel.transform((x, y))[1], 0, 1)) for x, y, _, _ in ends]
     for place, (x, y, label, stroke) in zip(spread(heights, apart), ends, strict=True):

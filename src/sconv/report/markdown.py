@@ -59,8 +59,8 @@ def _record(row: Row) -> dict[str, Any]:
         record |= {f"{name}_mean": value and value.mean, f"{name}_std": value and value.std}
     record["target"] = row.target
     for unit in UNITS:
-        spent = row.spent(unit)
-        record[f"{unit}_to_target_median"] = spent.median if spent.costs else None
+        time = row.time_to_target.get(unit)
+        record[f"{unit}_to_target_median"] = time.median if time and time.costs else None
         record |= _parts(f"speedup_{unit}", row.speedups.get(unit))
     record |= _parts("speedup_images_per_second", row.pace)
     step = row.time_to_target.get("step")

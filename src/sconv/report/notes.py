@@ -50,12 +50,14 @@ def _costs(rows: Sequence[Row]) -> list[str]:
             concerned.setdefault(row.speedups["step"].note, []).append(row.group.label)
     notes = [f"{'; '.join(labels)}: {note}" for note, labels in concerned.items() if note]
     if any(found.at_least for row in rows for found in row.speedups.values()):
-        notes.append("≥: most baseline seeds end below the target and count with all they spent: a lower bound")
+        notes.append(
+            "≥: half or more of the baseline's seeds end below the target and count with all they spent: a lower bound"
+        )
     if any(row.time_to_target for row in rows):
         split = monitored([row.group for row in rows])
         notes.append(
             f"reached: the first {split} accuracy at or above the target; evaluations are an epoch apart. Medians over "
-            "seeds: one that never gets there takes for ever"
+            "seeds: one that never gets there takes for ever, but for the baseline's own where the target is its mean"
         )
     return notes
 

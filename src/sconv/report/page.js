@@ -3,7 +3,7 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 const root = document.documentElement;
 
 // The table: a click sorts, a second one turns round; what has no number goes last.
-const number = (text) => { const found = text.replaceAll(",", "").match(/[-+]?\d+(\.\d+)?/); return found ? Number(found[0]) : null; };
+const number = (text) => { const found = text.trim().split(/\s/)[0].replaceAll(",", "").match(/[-+]?\d+(\.\d+)?/); return found ? Number(found[0]) : null; };
 all("#results thead th").forEach((head, column) => head.firstChild.addEventListener("click", () => {
   const up = head.getAttribute("aria-sort") !== "ascending";
   all("#results thead th").forEach((other) => other.removeAttribute("aria-sort"));

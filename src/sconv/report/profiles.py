@@ -30,16 +30,18 @@ def pictures(charts: Sequence[Chart], rows: Sequence[Row], looks: Sequence[Strok
         for number, chart in enumerate(compared)
         if (picture := by_target(chart, made_of))
     }
+    # On several budgets the factors say more.
+    told = [line.budgets[0].group.node("dataset") for chart in compared for line in chart.lines]
     alike: dict[str, list[tuple[Row, Stroke]]] = {}
     for row, look in zip(rows, looks, strict=True):
-        if row.test and row.test.n >= FEWEST_FOR_MEDIANS:
-            key = json.dumps([row.group.node("dataset"), row.group.config.get("epochs")], default=str)
+        dataset = row.group.node("dataset")
+        if row.test and row.test.n >= FEWEST_FOR_MEDIANS and dataset not in told:
+            key = json.dumps([dataset, row.group.config.get("epochs")], default=str)
             alike.setdefault(key, []).append((row, look))
     several = [members for members in alike.values() if len(members) > 1]
-    if not charts:  # on several budgets the factors say more
-        for number, members in enumerate(several):
-            dataset = members[0][0].group.choices.get("dataset", "?")
-            found[_name("profile", number, several)] = (f"performance profile, {dataset}", profile(members, made_of))
+    for number, members in enumerate(several):
+        title = f"performance profile, {members[0][0].group.choices.get('dataset', '?')}"
+        found[_name("profile", number, several)] = (title, profile(members, made_of))
     return found
 
 
@@ -92,9 +94,9 @@ def by_target(chart: Chart, made_of: str) -> Figure | None:
     lettering.label_ends(axis, ends)
     counts = verdict.n({len(budget.ends) for line in chart.lines for budget in line.budgets})
     below = (
-        f"Steps of {baseline.label} to each target, at its own best budget, over those of each schedule; bands: "
-        f"pointwise 95 % bootstrap intervals over seeds, {counts}. Pale: at least as many, as "
-        "the smallest budget is enough. A line ends where its schedule does not get there."
+        f"Steps of {baseline.label} to each target over those of each schedule, between budgets with an error that "
+        f"falls as a power of the steps; bands: pointwise 95 % bootstrap intervals over seeds, {counts}. Pale: at "
+        "least as many, as the smallest budget is enough. A line ends where its schedule does not get there."
     )
     lettering.print_below(figure, f"{below}\n{made_of}")
     return figure

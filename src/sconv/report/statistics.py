@@ -93,21 +93,27 @@ def speedup(baseline: TimeToTarget, budgets: Sequence[float], group: TimeToTarge
     """Median cost of the baseline over median cost of the group, with a bootstrap 95 % interval stratified by group.
 
     A seed that never reached the target takes for ever, as in the profiles of Agarwal et al. 2021 (arXiv 2108.13264).
-    Where that is the median of the group the speed-up is 0; where it is the baseline's, its seeds count with their
-    whole budgets (`budgets`, one a seed), and the speed-up is a lower bound.
+    Where that is the median of the group the speed-up is 0, if seeds enough say so; where it is the baseline's, its
+    seeds count with their whole budgets (`budgets`, one a seed), and the speed-up is a lower bound.
     """
-    if not group.costs:
+    if not group.costs or not baseline.costs:
         return Speedup(None, note="no finished seeds")
     spent, forever = (
         np.array([instead if cost is None else cost for cost, instead in zip(baseline.costs, budgets_or, strict=True)])
         for budgets_or in (budgets, [math.inf] * len(budgets))
     )
     taken = np.array([math.inf if cost is None else cost for cost in group.costs])
+    if not np.median(taken) > 0:
+        return Speedup(None, note="took no time that could be measured")
     never = [f"{group.never} of {len(taken)} never reached it"] if group.never else []
     never += [f"{baseline.never} of {len(spent)} baseline seeds end below it"] if baseline.never else []
     low, high, why = _bootstrap(spent, forever, taken)
     at_least = bool(np.isinf(np.median(forever)))
-    return Speedup(float(_ratio(spent, taken)), low, high, at_least, "; ".join(filter(None, [*never, why])))
+    value: float | None = float(_ratio(spent if at_least else forever, taken))
+    if value == 0 and (at_least or (group.reached and not (high is not None and high < 1))):
+        # That half of so few seeds fall short says little: of two alike, one does so half of the time.
+        value, at_least, why = None, False, why or "no difference shown"
+    return Speedup(value, low, high, at_least, "; ".join(filter(None, [*never, why])))
 
 
 def _bootstrap(spent: np.ndarray, forever: np.ndarray, taken: np.ndarray) -> tuple[float | None, float | None, str]:
@@ -118,7 +124,8 @@ def _bootstrap(spent: np.ndarray, forever: np.ndarray, taken: np.ndarray) -> tup
     # Not scipy.stats.bootstrap: it makes no interval of infinite costs.
     fewest = min(len(spent), len(taken))
     if fewest < FEWEST_FOR_MEDIANS:
-        return None, None, f"{fewest} seed{'s' if fewest > 1 else ''}: no interval (needs {FEWEST_FOR_MEDIANS})"
+        few = f"{fewest} seed{'s' if fewest > 1 else ''}"
+        return None, None, f"{few}: no interval of the speed-up (needs {FEWEST_FOR_MEDIANS})"
     if len(set(spent)) == len(set(taken)) == 1:
         return None, None, "every seed alike: no interval"
     random = np.random.default_rng(0)
@@ -133,7 +140,7 @@ def _bootstrap(spent: np.ndarray, forever: np.ndarray, taken: np.ndarray) -> tup
 def _ratio(costs: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Medians of the last axis, of the first over the second; infinite where the first is."""
     above, below = np.median(costs, axis=-1), np.median(others, axis=-1)
-    return np.divide(above, below, out=np.full_like(above, math.inf), where=np.isfinite(above))
+    return np.divide(above, below, out=np.full_like(above, math.inf), where=np.isfinite(above) & (below > 0))
 
 
 def difference(group: Sequence[float], baseline: Sequence[float]) -> Difference:

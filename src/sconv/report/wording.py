@@ -56,7 +56,7 @@ def amount(values: MeanStd | None, deviation: bool = True) -> str:
 
 
 def cost(time: TimeToTarget) -> str:
-    """The median of what was spent until the target: "never" where most never reached it."""
+    """The median of what was spent until the target: "never" where half or more never reached it."""
     if not time.costs:
         return NOTHING
     return amount(MeanStd(time.median, None, len(time.costs))) if time.median < math.inf else "never"

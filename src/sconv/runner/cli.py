@@ -57,6 +57,8 @@ def main() -> None:
     except Exception as error:
         _tell(error, wants_trace)
         sys.exit(errors.exit_code(error))
+    finally:
+        gc.enable()
 
 
 def _tell(error: Exception, wants_trace: bool) -> None:
@@ -70,6 +72,7 @@ def job(cfg: DictConfig) -> int:
 
     Returns the exit code of a job of a sweep that has no directory to leave a status in, else 0.
     """
+    gc.enable()
     _log_what_is_said(cluster.is_spread(cfg.device))
     this = from_hydra(cfg)
     # What several processes say at once is a muddle: of those in workers only the last line is shown.

@@ -44,12 +44,14 @@ def prepare(several_workers: bool = False) -> None:
 @contextlib.contextmanager
 def _uncollected() -> Iterator[None]:
     """No garbage collection; what came meanwhile stays, and is left out of it from then on."""
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was_on:
+            gc.enable()
 
 
 @contextlib.contextmanager

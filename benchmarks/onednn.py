@@ -20,7 +20,7 @@ from benchmarks.networks import NETWORKS
 from benchmarks.worker import Task, Worker
 
 # Updates of an epoch: about a second.
-USUAL = {"LeNet-5": 60, "cnn3": 8, "ResNet-20": 6}
+USUAL = {"MLP": 400, "LeNet-5": 60, "cnn3": 8, "ResNet-20": 6}
 WAYS = {"without": "0", "with": "1"}
 
 

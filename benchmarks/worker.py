@@ -22,8 +22,6 @@ from typing import IO, Any
 
 import numpy as np
 
-# The command line starts TensorFlow so; here it is there before the runner is.
-ONEDNN, WITH_ONEDNN = {"TF_ENABLE_ONEDNN_OPTS": "1"}, ("sconv_runner", "convolutions")
 # Seconds for one answer: far more than the longest compilation takes.
 PATIENCE = 1800.0
 
@@ -55,7 +53,7 @@ class Worker:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         command = [sys.executable, "-m", "benchmarks.worker", module]
         pipe = subprocess.PIPE
-        own = {**os.environ, **(ONEDNN if module in WITH_ONEDNN else {}), **environment}
+        own = {**os.environ, **environment}
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._said, env=own)
 
     def begin(self, task: Task, **options: Any) -> dict[str, Any]:

@@ -18,8 +18,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
-    "README.md": ("momentum other than 0:", "Apache-2.0", "lr_max 0.005", "(0.004)", "at 0.001,", "95 % interval"),
-    "docs/evidence.md": ("95 % interval", "momentum of 0.99", "held at 0.95, as callbacks"),
+    "README.md": (
+        "momentum other than 0:",
+        "Apache-2.0",
+        "lr_max 0.005",
+        "(0.004)",
+        "at 0.001,",
+        "95 % interval",
+        "0.95 that those callbacks",
+    ),
+    "docs/evidence.md": ("95 % interval", "momentum of 0.99", "against 0.95 held"),
 }
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+|(?:\.\d+)? ?(?=%))")
 UNCHECKED = re.compile(r"```.*?```|`[^`]+`|\]\([^)]*\)|<!--.*?-->")

@@ -47,10 +47,6 @@ TINY = (
 )
 
 
-# As the runner starts TensorFlow, so that what is trained here and what a command trains is the same to the bit.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
-
 def pytest_collection() -> None:
     """No garbage is collected while everything is imported, of which all stays: a fifth of the time."""
     gc.disable()
@@ -120,7 +116,7 @@ def finished_run(train: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """The environment of a user who has set nothing."""
-    ours = ("HYDRA_FULL_ERROR", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS")
+    ours = ("HYDRA_FULL_ERROR", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL")
     return {name: value for name, value in os.environ.items() if name not in ours}
 
 

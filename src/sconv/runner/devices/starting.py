@@ -1,4 +1,4 @@
-"""TensorFlow's start, whoever imports it first: it speaks to the run's log, comes soon, and computes with oneDNN."""
+"""TensorFlow's start, whoever imports it first: it speaks to the run's log, and comes soon."""
 
 from __future__ import annotations
 
@@ -33,8 +33,6 @@ def prepare(several_workers: bool = False) -> None:
 
     Of several workers what it says where one of them is gone is kept off the terminal too: that comes as an error.
     """
-    # It does so by itself where a processor has AVX512_VNNI; on others its own convolutions take half as long again.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if several_workers else "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if "tensorflow" not in sys.modules and not any(isinstance(finder, _Import) for finder in sys.meta_path):

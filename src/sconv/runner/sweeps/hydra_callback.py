@@ -33,8 +33,7 @@ _OUTCOME = "sconv.runner.sweeps.outcome.outcome"
 class SweepCallback(Callback):
     """Refuses a sweep that cannot be carried out before its first job, and ends one with a table and its exit code.
 
-    A run or a sweep whose directory is wrong is refused before Hydra makes one. From here on garbage is collected, as
-    the command line had put off: a sweep may take days.
+    A run or a sweep whose directory is wrong is refused before Hydra makes one.
 
     Hydra only warns of an error of a callback: what ends the program is a SystemExit.
     """
@@ -43,7 +42,6 @@ class SweepCallback(Callback):
         self._code = 0
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        gc.enable()
         with _ending():
             if resumed := config.resume:
                 runs.check_own("resume", Path(resumed))
@@ -56,7 +54,7 @@ class SweepCallback(Callback):
             _make(config, "run", resumed)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        gc.enable()
+        gc.enable()  # which the command line had put off: this process may wait for days, and no job is in it
         with _ending():
             _check_sweep(config)
             self._directory = _make(config, "sweep", config.resume_sweep)

@@ -30,6 +30,7 @@ from experiments.lr_rules import measure as lr_rules
 from experiments.momentum import measure as momentum
 from experiments.momentum_cycle import measure as momentum_cycle
 from experiments.search import measure as search
+from experiments.smith2018_mnist import measure as smith2018
 from experiments.table import Table
 from sconv.datasets import Dataset, fashion_mnist, image_folder, synthetic
 
@@ -49,6 +50,7 @@ def main() -> None:
         small_pairs(folder)
         small_rules(folder)
         small_examples(folder)
+        small_lenets(folder)
         small_search(folder)
 
 
@@ -103,6 +105,16 @@ def small_momenta(folder: Path) -> None:
     budgets.SCHEDULES = {name: budgets.SCHEDULES[name] for name in ("constant", "schedule_free")}
     (into / "budgets").mkdir()
     run(budgets, into / "budgets", "--tasks", "small")
+
+
+def small_lenets(folder: Path) -> None:
+    few = tasks.part(made_up(28, 1), 40, 20, 20)
+    tasks.LENETS = {"small": dataclasses.replace(tasks.LENETS["mnist_3k"], data=lambda: few, batch_size=20)}
+    smith2018.GRIDS = {recipe: range(-3, -1) for recipe in smith2018.RECIPES}
+    smith2018.SEARCHED = smith2018.TESTED = ONE
+    into = folder / "lenets"
+    into.mkdir()
+    run(smith2018, into)
 
 
 def small_search(folder: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,8 +13,8 @@ import tensorflow as tf
 from keras import layers
 
 import sconv
-from sconv.datasets import Dataset, Split, fashion_mnist, image_folder
-from sconv.models import lenet5
+from sconv.datasets import Dataset, Split, fashion_mnist, image_folder, mnist_5k
+from sconv.models import lenet5, lenet_caffe
 from sconv.schedules import Schedule
 
 CIFAR10 = ""  # a folder of images, train/ and test/ with a folder a class in each; the commands' --cifar10
@@ -21,11 +22,12 @@ CIFAR10 = ""  # a folder of images, train/ and test/ with a folder a class in ea
 
 @dataclass(frozen=True)
 class Task:
-    """A network on data, trained in batches of `batch_size`."""
+    """A network on data, trained in batches of `batch_size`; `groups` are settings of `sconv.group_parameters`."""
 
     data: Callable[[], Dataset]
     model: Callable[[], keras.Model]
     batch_size: int
+    groups: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Trainer:
         self._task, self._data = task, task.data()
         self._model = task.model()
         self._model.compile(optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+        if task.groups:
+            sconv.group_parameters(self._model.optimizer, self._model, **task.groups)
         self._model.optimizer.build(self._model.trainable_variables)
 
     def train(self, schedule: Schedule, epochs: int, seed: int) -> Outcome:
@@ -112,9 +116,20 @@ def cifar10_5k() -> Dataset:
     return part(image_folder.load(CIFAR10), 5_000, 2_500, 5_000)
 
 
+@cache
+def mnist_3k() -> Dataset:
+    """3,000 of the installed MNIST digits, 1,000 to choose by, 1,000 to test."""
+    return part(mnist_5k.load(), 3_000, 1_000, 1_000)
+
+
 def lenet() -> keras.Model:
     """LeNet-5 for images of 28x28."""
     return lenet5.build((28, 28, 1), 10)
+
+
+def caffe() -> keras.Model:
+    """LeNet as Caffe ships it, for images of 28x28."""
+    return lenet_caffe.build((28, 28, 1), 10)
 
 
 def normalised() -> keras.Model:
@@ -129,4 +144,9 @@ def normalised() -> keras.Model:
 TASKS = {
     "lenet5-fashion_10k": Task(fashion_10k, lenet, 64),
     "normalised-cifar10_5k": Task(cifar10_5k, normalised, 64),
+}
+# Smith's weight decay on Caffe's network: on everything, as Caffe does.
+LENETS = {
+    "mnist_3k": Task(mnist_3k, caffe, 64, {"l2": 5e-4, "decay_all": True}),
+    "fashion_10k": Task(fashion_10k, caffe, 64, {"l2": 5e-4, "decay_all": True}),
 }

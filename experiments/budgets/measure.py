@@ -47,18 +47,20 @@ COLUMNS = ("task", "schedule", "epochs", "lr_max", "part", "seed", "validation",
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=list(BUDGETS), choices=BUDGETS)
+    parser.add_argument("--schedules", nargs="+", default=list(SCHEDULES), choices=SCHEDULES)
     parser.add_argument("--cifar10", default="", help="folder of images")
     parser.add_argument("--into", type=Path, default=HERE)
     arguments = parser.parse_args()
     tasks.CIFAR10 = arguments.cifar10
     table = Table(arguments.into / "results.csv", COLUMNS)
     for task in arguments.tasks:
-        for optimizer in dict.fromkeys(OPTIMIZERS.values()):
-            trainer = tasks.Trainer(tasks.TASKS[task], optimizer)
-            grid = [power + (ADAPTIVE if optimizer is FREE else 0) for power in GRID[task]]
-            for epochs in BUDGETS[task]:
-                for name in (name for name, its in OPTIMIZERS.items() if its is optimizer and name in SCHEDULES):
-                    line(table, trainer, {"task": task, "schedule": name, "epochs": epochs}, grid)
+        optimizers = {OPTIMIZERS[name] for name in arguments.schedules}
+        trainers = {optimizer: tasks.Trainer(tasks.TASKS[task], optimizer) for optimizer in optimizers}
+        for epochs in BUDGETS[task]:
+            for name in arguments.schedules:
+                optimizer = OPTIMIZERS[name]
+                grid = [power + (ADAPTIVE if optimizer is FREE else 0) for power in GRID[task]]
+                line(table, trainers[optimizer], {"task": task, "schedule": name, "epochs": epochs}, grid)
 
 
 def line(table: Table, trainer: tasks.Trainer, key: dict[str, object], grid: Sequence[int]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 
 from experiments import tasks
+from experiments.peaks import best_power
 from experiments.table import Table
 from sconv.schedules import onecycle_fastai
 
@@ -62,17 +63,9 @@ class Comparison:
 
     def run(self) -> None:
         for momentum in MOMENTA:
-            best = self._best(momentum)
+            best = best_power(GRIDS[self._optimizer], lambda power: self._mean(momentum, power))
             for seed in TESTED:
                 self._row(momentum, best, "test", seed)
-
-    def _best(self, momentum: str) -> int:
-        """The power of two that is best on validation data, with worse ones on both sides."""
-        means = {power: self._mean(momentum, power) for power in GRIDS[self._optimizer]}
-        while (best := max(means, key=lambda power: means[power])) in (min(means), max(means)):
-            beyond = best - 1 if best == min(means) else best + 1
-            means[beyond] = self._mean(momentum, beyond)
-        return best
 
     def _mean(self, momentum: str, power: int) -> float:
         return statistics.mean(float(self._row(momentum, power, "search", seed)["validation"]) for seed in SEARCHED)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 import sconv
+from experiments.schedule_free import ScheduleFreeAdamW
 from sconv.datasets import Dataset, Split, fashion_mnist, image_folder, mnist_5k
 from sconv.models import lenet5, lenet_caffe
 from sconv.schedules import Schedule
@@ -60,7 +61,8 @@ class Trainer:
             sconv.fit_one_cycle(self._model, self._data, epochs=epochs, schedule=schedule, **options)
         except sconv.Diverged:
             return Outcome(0.0, 0.0)
-        self._average()
+        if isinstance(self._model.optimizer, ScheduleFreeAdamW):
+            self._model.optimizer.averages()
         return Outcome(*(self._score(split) for split in (self._data.validation, self._data.test)))
 
     def _begin(self, seed: int) -> None:
@@ -69,26 +71,9 @@ class Trainer:
             variable.assign(fresh)
         for variable in self._model.optimizer.variables:
             variable.assign(np.zeros(variable.shape, variable.dtype))
-        for weights, iterate in self._iterates():
-            iterate.assign(weights)
-
-    def _average(self) -> None:
-        """Put the averages of a schedule-free optimizer, which are what it is for, in place of where it had gradients.
-
-        Keras leaves that to its user: y = (1 - beta) z + beta x, from Defazio et al. 2024 (arXiv 2405.15682).
-        """
-        for weights, iterate in self._iterates():
-            share = self._model.optimizer.beta_1
-            weights.assign((weights - (1 - share) * iterate) / share)
-
-    def _iterates(self) -> list[tuple[keras.Variable, keras.Variable]]:
-        """Each weight with the iterate that a schedule-free optimizer keeps of it, which begins where it does."""
-        optimizer = self._model.optimizer
-        if type(optimizer).__name__ != "ScheduleFreeAdamW":
-            return []
-        named = {variable.path: variable for variable in optimizer.variables}
-        iterates = [variable for path, variable in named.items() if path.endswith("_momentum")]
-        return list(zip(self._model.trainable_variables, iterates, strict=True))
+        if isinstance(self._model.optimizer, ScheduleFreeAdamW):
+            for weights, iterate in self._model.optimizer.iterates():
+                iterate.assign(weights)
 
     def _score(self, split: Split) -> float:
         return self._model.evaluate(split.images, split.labels, batch_size=500, verbose=0, return_dict=True)["accuracy"]

@@ -16,7 +16,7 @@ if not (ROOT / "benchmarks").is_dir():
     pytest.skip("no checkout", allow_module_level=True)
 sys.path.append(str(ROOT))
 
-from benchmarks import harness, outcome, profile, scaling  # noqa: E402
+from benchmarks import first_step, harness, outcome, profile, scaling  # noqa: E402
 
 PATIENCE = 600
 
@@ -149,3 +149,11 @@ def test_the_page_on_performance_tells_what_onednn_gives():
     lenet, three, resnet = (f"{found['networks'][name]['ratio']:.2f}" for name in ("LeNet-5", "cnn3", "ResNet-20"))
     told = f"with it {lenet} times as fast on LeNet-5, {three} on three convolutions and {resnet} on ResNet-20"
     assert f"{told} (`python -m benchmarks.onednn`, medians of {found['rounds']} rounds)" in page
+
+
+def test_the_page_on_performance_tells_how_soon_a_fit_begins():
+    page = " ".join((ROOT / "docs" / "performance.md").read_text().split())
+    found = json.loads((harness.RESULTS / "first_step.json").read_text())
+    mlp, lenet, resnet = (f"{found['networks'][name]['ratio']:.2f}" for name in first_step.MEASURED)
+    told = f"by a factor of {mlp} of a tiny MLP, {lenet} of LeNet-5 and {resnet} of ResNet-20"
+    assert f"{told} (`python -m benchmarks.first_step`, medians of {found['rounds']} rounds)" in page

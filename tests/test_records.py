@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import simulations as sim
 from experiments.momentum import measure
 from experiments.search import tell
 from sconv.lr_finder.result import RangeTestSettings, analyse
@@ -110,3 +111,30 @@ def test_every_command_still_runs():
     assert ran.returncode == 0, ran.stderr
     measured = {path.parent.name for path in RECORDS.glob("*/measure.py")}
     assert measured == set(re.findall(r"^-- experiments\.(\w+)\.measure", ran.stdout, re.MULTILINE)), ran.stdout
+
+
+def test_schedule_free_adamw_is_that_of_the_paper():
+    keras = pytest.importorskip("keras")
+    if not hasattr(keras.optimizers, "ScheduleFreeAdamW"):
+        pytest.skip("an older Keras: no ScheduleFreeAdamW")
+    from experiments.schedule_free import ScheduleFreeAdamW
+
+    means = {}
+
+    def rule(w, g, slots, t, lr, _):
+        before = slots.get("z", w)
+        slots["v"] = 0.999 * slots.get("v", 0.0) + 0.001 * g**2
+        slots["z"] = before - lr * g / (np.sqrt(slots["v"] / (1 - 0.999**t)) + 1e-8)
+        means[w.shape] = (1 - 1 / t) * (w - 0.1 * before) / 0.9 + slots["z"] / t
+        return 0.1 * slots["z"] + 0.9 * means[w.shape]
+
+    model = keras.Sequential([keras.Input((sim.X.shape[1],)), keras.layers.Dense(1)])
+    model.compile(ScheduleFreeAdamW(0.02), "mse")
+    model.set_weights(sim.START)
+    model.optimizer.build(model.trainable_variables)
+    model.fit(sim.X, sim.Y, batch_size=sim.BATCH, epochs=2, shuffle=False, verbose=0)
+    expected = sim.simulate(rule, sim.plain(2 * sim.PER_EPOCH, 0.02, 0.0))
+    assert sim.distance(model.get_weights(), expected) < sim.TOLERANCE
+    model.optimizer.averages()
+    assert sim.distance(model.get_weights(), list(means.values())) < sim.TOLERANCE
+    assert sim.distance(list(means.values()), expected) > 100 * sim.TOLERANCE

@@ -17,14 +17,12 @@ from pathlib import Path
 import keras
 
 from experiments import tasks
+from experiments.schedule_free import ScheduleFreeAdamW
 from experiments.table import Table
 from sconv import schedules
 
 HERE = Path(__file__).parent
-SGD, FREE = (
-    (lambda: keras.optimizers.SGD(momentum=0.9)),
-    (lambda: keras.optimizers.ScheduleFreeAdamW(weight_decay=0.01)),
-)
+SGD, FREE = (lambda: keras.optimizers.SGD(momentum=0.9)), (lambda: ScheduleFreeAdamW(weight_decay=0.01))
 # A function of the peak each; the momentum, 0.9, is the optimizer's own where the schedule does not move it.
 SCHEDULES = {
     "constant": schedules.constant,

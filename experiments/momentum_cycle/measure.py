@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -63,7 +64,7 @@ class Comparison:
 
     def run(self) -> None:
         for momentum in MOMENTA:
-            best = best_power(GRIDS[self._optimizer], lambda power: self._mean(momentum, power))
+            best = best_power(GRIDS[self._optimizer], partial(self._mean, momentum))
             for seed in TESTED:
                 self._row(momentum, best, "test", seed)
 

@@ -185,6 +185,30 @@ def test_two_cycles_then_plain(compiled):
     sim.check(weights, sim.sgd, table(PEAK), table(PEAK), own())
 
 
+@pytest.mark.parametrize("compiled", [{}, {"steps_per_execution": 4}, {"jit_compile": True}], ids=str)
+def test_the_step_is_traced_once_and_trains_as_a_plain_one(compiled):
+    traces = []
+
+    class Counting(keras.layers.Dropout):
+        def call(self, inputs, training=False):
+            traces.extend([True] if training else [])
+            return super().call(inputs, training=training)
+
+    def trained(*callbacks):
+        traces.clear()
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(3)
+        body = [keras.layers.Dense(8, "relu"), Counting(0.5), keras.layers.BatchNormalization(), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((3,)), *body])
+        model.compile(keras.optimizers.Adam(LR), "mse", metrics=["mae"], **compiled)
+        return fit(model, *callbacks), len(traces)
+
+    plain, twice = trained()
+    held, once = trained(sconv.ScheduleCallback(schedules.constant(LR)))
+    assert sim.distance(plain, held) < sim.TOLERANCE
+    assert once * 2 == twice
+
+
 def test_plain_then_a_cycle_then_plain():
     loss = CountingLoss()
     model = sgd_model(loss)

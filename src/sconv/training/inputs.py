@@ -17,6 +17,8 @@ from sconv.training import keras_internals
 
 # What `fit` asks of arrays only.
 _OF_ARRAYS = ("y", "sample_weight", "batch_size", "validation_split")
+# What a model may do in a way of its own in a step.
+_OF_A_STEP = ("train_step", "compute_loss", "compute_metrics")
 
 
 def check_compiled(model: Any) -> keras.Model:
@@ -164,3 +166,14 @@ def make_weights(model: keras.Model) -> None:
             f"model: got {model.name}, which has no weights yet and cannot be built on this data, expected one that is "
             "(keras.Input, model.build or a call on a batch): what is made later cannot be put back"
         ) from error
+
+
+def make_variables(model: keras.Model) -> None:
+    """Make what the first step of a `fit` that begins would: a step that makes variables is traced a second time.
+
+    A model whose methods are its own may want other ones of them, or none; its step makes them, as in any `fit`.
+    """
+    iterator = keras_internals.epoch_iterator()
+    stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in _OF_A_STEP)
+    if iterator is not None and stock and model.built and not model.run_eagerly:
+        keras_internals.build_all(model, keras_internals.dataset_of(iterator).element_spec)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from sconv.training import keras_internals, replicas
 from sconv.training.acceleration import fused_layers
 from sconv.training.attach import Attachment, length
+from sconv.training.inputs import make_variables
 
 # What a metric's result knows the metric by.
 _MEAN = "_sconv_mean"
@@ -52,6 +53,8 @@ class Trace:
     def put_on(self) -> None:
         """Have the model train in it, and where it records, with room for the losses of the whole schedule."""
         model = self._model
+        if self._own is None:
+            make_variables(model)
         if self._records:
             # One slot more than updates, for all that comes after the last.
             self._losses.assign(tf.zeros((len(self._attachment.learning_rates) + 1, self._here)))

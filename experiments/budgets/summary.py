@@ -1,0 +1,184 @@
+"""The tables and the picture of the page, from results.csv.
+
+    python -m experiments.budgets.summary    # puts them into README.md, and draws budgets.png
+
+Needs neither Keras nor TensorFlow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sconv.plots.figures import COLOURS, DASHES, GREY, new_figure
+from sconv.report import factors, lettering
+from sconv.report.strokes import Stroke
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HERE = Path(__file__).parent
+SEEDS = 5
+CYCLES = ("onecycle_fastai", "onecycle")
+TITLES = {
+    "lenet5-fashion_10k": "LeNet-5, 10,000 of Fashion-MNIST",
+    "normalised-cifar10_5k": "three normalised convolutions, 5,000 of CIFAR-10",
+}
+NAMES = {
+    "constant": "constant",
+    "step": "step",
+    "cosine": "cosine",
+    "line": "straight line to 0",
+    "warmup_stable_decay": "warm-up, stable, decay",
+    "onecycle": "1cycle, three phases",
+    "onecycle_fastai": "1cycle, two phases",
+    "schedule_free": "schedule-free AdamW",
+}
+LOOKS = {
+    name: Stroke(GREY if name == "constant" else COLOURS[at % len(COLOURS)], DASHES[at // len(COLOURS)], "circle")
+    for at, name in enumerate(("onecycle_fastai", "onecycle", *(name for name in NAMES if name not in CYCLES)))
+}
+Curves = dict[str, list[tuple[float, np.ndarray]]]  # of each schedule the epochs, rising, and what each seed ends at
+
+
+def read() -> dict[str, Curves]:
+    """The budgets of each task that are complete, for every schedule; shares of right answers on test data."""
+    rows = pd.read_csv(HERE / "results.csv")
+    found: dict[str, Curves] = {}
+    for task, mine in rows[rows.part == "test"].groupby("task", sort=False):
+        ends = mine.groupby(["schedule", "epochs"]).test.apply(np.array).to_dict()
+        ends = {key: seeds for key, seeds in ends.items() if len(seeds) == SEEDS}
+        complete = sorted(at for at in set(mine.epochs) if all((name, at) in ends for name in NAMES))
+        if len(complete) > 1:
+            found[str(task)] = {name: [(at, ends[name, at]) for at in complete] for name in NAMES}
+    return found
+
+
+def peaks() -> dict[tuple[str, str, int], float]:
+    """The rate that each schedule was tested with at each budget."""
+    rows = pd.read_csv(HERE / "results.csv")
+    return rows[rows.part == "test"].groupby(["task", "schedule", "epochs"]).lr_max.first().to_dict()
+
+
+def accuracies(task: str, curves: Curves) -> Iterator[str]:
+    """A line a schedule: the mean at each budget, and the power of two that was best."""
+    rates = peaks()
+    yield f"| {TITLES[task]} | " + " | ".join(f"{at} epochs" for at, _ in curves["constant"]) + " |"
+    yield "| --- |" + " ---: |" * len(curves["constant"])
+    for name, budgets in curves.items():
+        cells = [
+            f"{100 * seeds.mean():.2f} ± {100 * seeds.std(ddof=1):.2f} (2^{np.log2(rates[task, name, at]):.0f})"
+            for at, seeds in budgets
+        ]
+        yield f"| {NAMES[name]} | " + " | ".join(cells) + " |"
+
+
+def reached(budgets: list[tuple[float, np.ndarray]]) -> str:
+    """What a schedule ends at, at its own best budget."""
+    epochs, accuracy = factors.best(budgets)
+    return f"{100 * accuracy:.2f} % after {epochs}"
+
+
+def told(fewer: factors.Fewer) -> str:
+    """A factor with its interval; `≥`: the smallest budget is enough."""
+    if fewer.undecided or fewer.value == 0:
+        return "not told apart" if fewer.undecided else "never"
+    least = "≥ " if fewer.value >= fewer.most else ""
+    return f"{least}{fewer.value:.1f} [{fewer.low:.1f}, {fewer.high:.1f}]"
+
+
+def widest(along: factors.Along | None) -> tuple[float, float, float, float] | None:
+    """The largest factor that is no lower bound, its interval, and its target; None of no such."""
+    if along is None or along.low is None or along.high is None:
+        return None
+    exact = np.flatnonzero(~along.bounded & (along.value > 0))
+    if not len(exact):
+        return None
+    at = exact[along.value[exact].argmax()]
+    return float(along.value[at]), float(along.low[at]), float(along.high[at]), float(along.targets[at])
+
+
+def speedups(task: str, curves: Curves) -> Iterator[str]:
+    """A line a baseline: times fewer epochs that each cycle needs to where it ends, and where a cycle gains most."""
+    for name, budgets in curves.items():
+        if name in CYCLES:
+            continue
+        cells = [told(factors.fewer(budgets, curves[cycle])) for cycle in CYCLES]
+        most = widest(factors.along(budgets, curves[CYCLES[0]]))
+        cells.append(f"{most[0]:.1f} [{most[1]:.1f}, {most[2]:.1f}] at {100 * most[3]:.1f} %" if most else "none")
+        yield f"| {TITLES[task]} | {NAMES[name]} | {reached(budgets)} | " + " | ".join(cells) + " |"
+
+
+def draw(task: str, curves: Curves) -> None:
+    """Accuracy against epochs, and how many times fewer epochs the cycle needs than each other schedule, by target."""
+    figure = new_figure(12.5, 4.6, "constrained")
+    left, right = figure.subplots(1, 2)
+    for name, budgets in curves.items():
+        look, at = LOOKS[name], [epochs for epochs, _ in budgets]
+        width = 2.4 if name in CYCLES else 1.4
+        means = [100 * seeds.mean() for _, seeds in budgets]
+        left.plot(at, means, color=look.colour, linestyle=look.dash, marker="o", markersize=4, linewidth=width)
+    at = [epochs for epochs, _ in curves["constant"]]
+    left.set_xscale("log", base=2)
+    left.set_xticks(at, [f"{epochs}" for epochs in at])
+    left.set_xlabel("epochs of training, each point a training of its own at its own best rate")
+    left.set_ylabel("test accuracy, %")
+    ends = [(float(budgets[-1][0]), float(100 * budgets[-1][1].mean()), name) for name, budgets in curves.items()]
+    lettering.label_ends(left, [(x, y, NAMES[name], LOOKS[name]) for x, y, name in ends])
+    _factors(right, curves)
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+    figure.suptitle(TITLES[task], fontsize="medium")
+    figure.savefig(HERE / f"{task}.png", dpi=120)
+
+
+def _factors(axis: Axes, curves: Curves) -> None:
+    ends = []
+    for name, budgets in curves.items():
+        along = None if name in CYCLES else factors.along(budgets, curves[CYCLES[0]])
+        if along is None:
+            continue
+        look, gets_there = LOOKS[name], along.value > 0
+        for told_apart, strength in ((~along.bounded, 1.0), (along.bounded, 0.3)):
+            shown = np.where(told_apart & gets_there, along.value, np.nan)
+            axis.plot(100 * along.targets, shown, color=look.colour, linestyle=look.dash, alpha=strength)
+        if name == "constant" and along.low is not None and along.high is not None:
+            band = (np.clip(bound, 1e-3, 1e3) for bound in (along.low, along.high))
+            axis.fill_between(100 * along.targets, *band, color=look.colour, alpha=0.18, linewidth=0)
+        if gets_there.any():
+            last = int(np.flatnonzero(gets_there)[-1])
+            ends.append((float(100 * along.targets[last]), float(along.value[last]), NAMES[name], look))
+    axis.axhline(1, color="black", linewidth=0.8)
+    axis.set_yscale("log", base=2)
+    axis.set_ylim(0.35, 12)
+    ticks = (0.5, 1, 2, 4, 8)
+    axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_yticks([], minor=True)
+    axis.set_xlabel("target: test accuracy, %")
+    axis.set_ylabel(f"times fewer epochs, {NAMES[CYCLES[0]]}")
+    lettering.label_ends(axis, ends)
+
+
+def main() -> None:
+    page, tasks = HERE / "README.md", read()
+    made = {"speedups": [line for task, curves in tasks.items() for line in speedups(task, curves)]}
+    for task, curves in tasks.items():
+        made[task] = list(accuracies(task, curves))
+        draw(task, curves)
+    text = page.read_text()
+    for name, lines in made.items():
+        body = "\n".join(lines)
+        if name == "speedups":
+            text = re.sub(rf"(<!-- {name} -->\n.*\n.*\n)(\|.*\n)*", rf"\g<1>{body}\n", text)
+        else:
+            text = re.sub(rf"(<!-- {name} -->\n)(\|.*\n)*", rf"\g<1>{body}\n", text)
+    page.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

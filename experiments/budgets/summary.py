@@ -47,15 +47,16 @@ Curves = dict[str, list[tuple[float, np.ndarray]]]  # of each schedule the epoch
 
 
 def read() -> dict[str, Curves]:
-    """The budgets of each task that are complete, for every schedule; shares of right answers on test data."""
+    """The budgets of each task that every schedule begun has been through; shares of right answers on test data."""
     rows = pd.read_csv(HERE / "results.csv")
     found: dict[str, Curves] = {}
     for task, mine in rows[rows.part == "test"].groupby("task", sort=False):
         ends = mine.groupby(["schedule", "epochs"]).test.apply(np.array).to_dict()
         ends = {key: seeds for key, seeds in ends.items() if len(seeds) == SEEDS}
-        complete = sorted(at for at in set(mine.epochs) if all((name, at) in ends for name in NAMES))
+        begun = [name for name in NAMES if any(schedule == name for schedule, _ in ends)]
+        complete = sorted(at for at in set(mine.epochs) if all((name, at) in ends for name in begun))
         if len(complete) > 1:
-            found[str(task)] = {name: [(at, ends[name, at]) for at in complete] for name in NAMES}
+            found[str(task)] = {name: [(at, ends[name, at]) for at in complete] for name in begun}
     return found
 
 

@@ -209,6 +209,22 @@ def test_the_step_is_traced_once_and_trains_as_a_plain_one(compiled):
     assert once * 2 == twice
 
 
+def test_what_cannot_be_made_before_the_step_is_made_in_it():
+    class NotTwiceAlike(keras.losses.MeanSquaredError):
+        calls = 0
+
+        def call(self, y_true, y_pred):
+            self.calls += 1
+            if self.calls == 1:
+                raise RuntimeError("not now")
+            return super().call(y_true, y_pred)
+
+    loss = NotTwiceAlike()
+    weights = fit(sgd_model(loss), one_cycle())
+    sim.check(weights, sim.sgd, table(PEAK))
+    assert loss.calls > 1
+
+
 def test_plain_then_a_cycle_then_plain():
     loss = CountingLoss()
     model = sgd_model(loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 from collections.abc import Iterable, Mapping
@@ -171,9 +172,12 @@ def make_weights(model: keras.Model) -> None:
 def make_variables(model: keras.Model) -> None:
     """Make what the first step of a `fit` that begins would: a step that makes variables is traced a second time.
 
-    A model whose methods are its own may want other ones of them, or none; its step makes them, as in any `fit`.
+    A model whose methods are its own may want other ones of them, or none; its step makes them, as in any `fit`, and so
+    does one that cannot be built beforehand: what is wrong with it, if anything is, Keras then says as it always does.
     """
     iterator = keras_internals.epoch_iterator()
     stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in _OF_A_STEP)
-    if iterator is not None and stock and model.built and not model.run_eagerly:
+    if iterator is None or not stock or not model.built or model.run_eagerly:
+        return
+    with contextlib.suppress(Exception):
         keras_internals.build_all(model, keras_internals.dataset_of(iterator).element_spec)

@@ -69,8 +69,6 @@ def peaks() -> dict[tuple[str, str, int], float]:
 def accuracies(task: str, curves: Curves) -> Iterator[str]:
     """A line a schedule: the mean at each budget, and the power of two that was best."""
     rates = peaks()
-    yield f"| {TITLES[task]} | " + " | ".join(f"{at} epochs" for at, _ in curves["constant"]) + " |"
-    yield "| --- |" + " ---: |" * len(curves["constant"])
     for name, budgets in curves.items():
         cells = [
             f"{100 * seeds.mean():.2f} ± {100 * seeds.std(ddof=1):.2f} (2^{np.log2(rates[task, name, at]):.0f})"
@@ -169,15 +167,16 @@ def main() -> None:
     page, tasks = HERE / "README.md", read()
     made = {"speedups": [line for task, curves in tasks.items() for line in speedups(task, curves)]}
     for task, curves in tasks.items():
-        made[task] = list(accuracies(task, curves))
+        budgets = [f"{epochs} epochs" if epochs > 1 else "1 epoch" for epochs, _ in curves["constant"]]
+        heading = [f"| {' | '.join((TITLES[task], *budgets))} |", "| --- |" + " ---: |" * len(budgets)]
+        made[task] = [*heading, *accuracies(task, curves)]
         draw(task, curves)
     text = page.read_text()
     for name, lines in made.items():
-        body = "\n".join(lines)
-        if name == "speedups":
-            text = re.sub(rf"(<!-- {name} -->\n.*\n.*\n)(\|.*\n)*", rf"\g<1>{body}\n", text)
-        else:
-            text = re.sub(rf"(<!-- {name} -->\n)(\|.*\n)*", rf"\g<1>{body}\n", text)
+        heading = r"\|.*\n\|.*\n" if name == "speedups" else ""
+        text = re.sub(
+            rf"(<!-- {name} -->\n{heading})(\|.*\n)*", lambda found, to=lines: found[1] + "\n".join(to) + "\n", text
+        )
     page.write_text(text)
 
 

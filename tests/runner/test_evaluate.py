@@ -105,6 +105,22 @@ def test_evaluate_tells_what_scikit_learn_tells(kind, tmp_path, capsys):
     assert f"{told['accuracy']:.4f}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", LOSSES)
+def test_mirror_images_are_asked_too_and_told_apart(kind, tmp_path, capsys):
+    model, settings = write_run(tmp_path / "run", kind)
+    test = load_dataset(settings).test
+    both = (test.images, np.flip(test.images, axis=2))
+    one, other = (as_probabilities(np.asarray(model(images), np.float64), kind) for images in both)
+    wanted = ("task=evaluate", f"run={tmp_path / 'run'}", "task.mirrored=true")
+    told = json.loads((carry_out(evaluate, tmp_path / "out", *wanted) / "evaluation.json").read_text())
+    right = {
+        name: (found.argmax(axis=1) == test.labels).mean() for name, found in (("one", one), ("both", one + other))
+    }
+    assert (told["accuracy"], told["accuracy_mirrored"]) == pytest.approx((right["one"], right["both"]))
+    assert right["one"] != right["both"]
+    assert f"mirrored too   {right['both']:.4f}, by the mean" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("classes", [3, 31], ids=["counts", "too many for counts"])
 def test_the_picture_shows_counts_and_shares_of_each_class_with_a_scale_for_errors(classes):
     counts = np.diag(np.arange(classes) * 10)  # of the first class there is none
@@ -311,6 +327,8 @@ def test_other_wrong_settings_are_one_line(tmp_path):
             carry_out(predict, tmp_path / "out", *overrides)
     with pytest.raises(checks.SettingError, match=r"^dataset: synthetic has inputs \(28, 28, 1\) of classes"):
         carry_out(evaluate, tmp_path / "out", run, "dataset=synthetic")
+    with pytest.raises(checks.SettingTypeError, match=r"^task.mirrored: got 2, expected true or false"):
+        carry_out(evaluate, tmp_path / "out", run, "task=evaluate", "task.mirrored=2")
     (tmp_path / "run" / "model.keras").write_text("broken")
     with pytest.raises(checks.DataError, match=r"^run: .*model.keras is broken"):
         carry_out(evaluate, tmp_path / "out", run)

@@ -34,10 +34,14 @@ SHOWN = 20  # classes on the terminal at most; the files have all
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcome on a test split: `confusion[true, predicted]` counts examples."""
+    """The outcome on a test split: `confusion[true, predicted]` counts examples.
+
+    `mirrored` is the share that is right by the mean of each image's and its mirror image's probabilities, where asked.
+    """
 
     loss: float
     confusion: np.ndarray
+    mirrored: float | None = None
 
     @property
     def accuracy(self) -> float:
@@ -54,11 +58,12 @@ class Evaluation:
 def evaluate(job: Job) -> None:
     """Judge the model of `run` on that run's own test split, or on another `dataset=`."""
     cfg, directory = job.cfg, run_directory(job.cfg)
+    mirrored = checks.boolean("task.mirrored", cfg.task.get("mirrored", False))
     targets.instantiate("device", cfg.device)
     model = load_model(cfg, directory)
     dataset = _dataset(job, directory)
     names = class_names(directory, model, dataset.class_names)
-    result = _evaluated(model, dataset, names)
+    result = _evaluated(model, dataset, names, mirrored)
     _keep(job.directory, directory, dataset, result, names)
     _tell(result, dataset, names, job.directory)
 
@@ -91,7 +96,7 @@ def _from_where_it_ran(settings: DictConfig, there: Path) -> DictConfig:
     return settings
 
 
-def _evaluated(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation:
+def _evaluated(model: Any, dataset: Dataset, names: Sequence[str], mirrored: bool) -> Evaluation:
     import keras
 
     from sconv.datasets.pipeline.batches import evaluation_batches
@@ -102,20 +107,30 @@ def _evaluated(model: Any, dataset: Dataset, names: Sequence[str]) -> Evaluation
         raise checks.SettingError(
             f"dataset: {dataset.name} has inputs {dataset.input_shape} of classes {found}, expected {shape} of {wanted}"
         )
-    outputs = model.predict(evaluation_batches(dataset.test, 250), verbose=0).astype(np.float64)
+    if mirrored and len(shape) != 3:
+        raise checks.SettingError(f"task.mirrored: got true and inputs of shape {shape}, expected images")
+    batches = evaluation_batches(dataset.test, 250)
+    outputs = model.predict(batches, verbose=0).astype(np.float64)
     labels = dataset.test.labels
     loss = keras.losses.get(model.loss) or keras.losses.SparseCategoricalCrossentropy()
     depth = label_depth(model, loss)
     truth = labels.reshape(-1, 1) if depth is None else np.eye(depth)[labels]
+    shares = probabilities(outputs, loss)
     confusion = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(confusion, (labels, probabilities(outputs, loss).argmax(axis=1)), 1)
-    return Evaluation(float(loss(truth, outputs)), confusion)
+    np.add.at(confusion, (labels, shares.argmax(axis=1)), 1)
+    right = None
+    if mirrored:
+        others = model.predict(batches.map(lambda images, _: images[:, :, ::-1]), verbose=0).astype(np.float64)
+        right = float(np.mean((shares + probabilities(others, loss)).argmax(axis=1) == labels))
+    return Evaluation(float(loss(truth, outputs)), confusion, right)
 
 
 def _keep(output: Path, directory: Path, dataset: Dataset, result: Evaluation, names: Sequence[str]) -> None:
     """Write evaluation.json, classes.csv, confusion.csv and confusion.png."""
     outcome = {"run": str(directory), "dataset": dataset.name, "examples": int(result.confusion.sum())}
     figures = {"accuracy": result.accuracy, "loss": result.loss}
+    if result.mirrored is not None:
+        figures["accuracy_mirrored"] = result.mirrored
     (output / "evaluation.json").write_text(json.dumps({**outcome, **figures}, indent=2) + "\n")
     with open(output / "classes.csv", "w", newline="") as file:
         shares = ["" if np.isnan(share) else share for share in result.class_accuracy]
@@ -138,6 +153,10 @@ def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str], output: Pa
     name = escape(checks.printable(dataset.name))
     console.print(f"accuracy       [bold]{result.accuracy:.4f}[/bold] of {result.confusion.sum():,} of {name}")
     console.print(f"loss           {result.loss:.4f}")
+    if result.mirrored is not None:
+        console.print(
+            f"mirrored too   {result.mirrored:.4f}, by the mean of each image's and its mirror image's probabilities"
+        )
     for name in ("confusion.png", "confusion.csv", "classes.csv"):
         console.print(checks.printable(os.path.relpath(output / name)), markup=False, soft_wrap=True)
 

@@ -22,7 +22,7 @@ from experiments.table import Table
 from sconv import schedules
 
 HERE = Path(__file__).parent
-SGD, FREE = (lambda: keras.optimizers.SGD(momentum=0.9)), (lambda: ScheduleFreeAdamW(weight_decay=0.01))
+SGD, FREE = (lambda: keras.optimizers.SGD(momentum=0.9)), ScheduleFreeAdamW
 # A function of the peak each; the momentum, 0.9, is the optimizer's own where the schedule does not move it.
 SCHEDULES = {
     "constant": schedules.constant,

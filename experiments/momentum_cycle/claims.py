@@ -28,3 +28,5 @@ def claims() -> Iterator[tuple[str, str]]:
             above = f"momentum ends {-points:.1f} points above the better cycle, interval [{-high:.2f}, {-low:.2f}]"
             yield "README.md", above
             yield "README.md", f"the cycle, {more:.1f} below it with an interval of [{least:.2f}, {most:.2f}]"
+        else:
+            yield "README.md", f"ends {more:.2f} points above 0.95 held, interval [{least:.2f}, {most:.2f}]"

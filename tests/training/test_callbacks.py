@@ -209,20 +209,65 @@ def test_the_step_is_traced_once_and_trains_as_a_plain_one(compiled):
     assert once * 2 == twice
 
 
-def test_what_cannot_be_made_before_the_step_is_made_in_it():
-    class NotTwiceAlike(keras.losses.MeanSquaredError):
-        calls = 0
+def test_metrics_that_cannot_be_made_before_the_step_are_made_in_it():
+    seen = []
 
-        def call(self, y_true, y_pred):
-            self.calls += 1
-            if self.calls == 1:
-                raise RuntimeError("not now")
-            return super().call(y_true, y_pred)
+    def not_at_first(y_true, y_pred):
+        seen.append(True)
+        if len(seen) == 1:
+            raise RuntimeError("not now")
+        return keras.ops.abs(y_true - y_pred)
 
-    loss = NotTwiceAlike()
-    weights = fit(sgd_model(loss), one_cycle())
-    sim.check(weights, sim.sgd, table(PEAK))
-    assert loss.calls > 1
+    history = sgd_model(metrics=[not_at_first]).fit(sim.X, sim.Y, epochs=2, verbose=0, callbacks=[one_cycle()])
+    assert history.history["not_at_first"][1] > 0
+    assert len(seen) > 1
+
+
+class Unfreeze(keras.callbacks.Callback):
+    """Has the first layer learn too, when the first epoch begins."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.layers[0].trainable = True
+
+
+def own_step(model):
+    """On the instance: it also moves a variable that no layer has."""
+    beside, step = keras.Variable(1.0), model.train_step
+
+    def train_step(data):
+        model.optimizer.build([*model.trainable_variables, beside])
+        return step(data)
+
+    model.train_step = train_step
+    return model
+
+
+class Branched(keras.Model):
+    """With a layer that is there in training alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.beside = keras.layers.Dense(1), keras.layers.Dense(1)
+
+    def build(self, shape):
+        self.head.build(shape)
+
+    def call(self, inputs, training=False):
+        return self.head(inputs) + (self.beside(inputs) if training else 0.0)
+
+
+def test_no_variable_is_made_too_soon():
+    layers = [keras.layers.Dense(3, trainable=False), keras.layers.Dense(1)]
+    frozen = keras.Sequential([keras.Input((3,)), *layers])
+    branched = Branched()
+    branched(sim.X[:1])
+    for model, *others in ((frozen, Unfreeze()), (branched,)):
+        model.compile(keras.optimizers.SGD(LR, momentum=MOMENTUM), "mse")
+        fit(model, one_cycle(), *others)
+        assert len(model.optimizer.variables) == 2 + len(model.trainable_variables) == 6
+    model = own_step(sgd_model())
+    fit(model, one_cycle())
+    assert len(model.optimizer.variables) == 2 + 3
 
 
 def test_plain_then_a_cycle_then_plain():

@@ -81,6 +81,9 @@ class ScheduleCallback(keras.callbacks.Callback):
         if self.record:
             self._recorder = StepRecorder(self.attachment, self._trace, self.write, self.every_seconds)
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._trace.before_a_step()
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._batches += 1
         if self._recorder is not None:

@@ -169,15 +169,20 @@ def make_weights(model: keras.Model) -> None:
         ) from error
 
 
-def make_variables(model: keras.Model) -> None:
-    """Make what the first step of a `fit` that begins would: a step that makes variables is traced a second time.
+def is_stock(model: keras.Model) -> bool:
+    """Whether it is a graph of layers, all built, whose steps are Keras's own: of no class of a user's."""
+    stock = type(model).__module__.startswith("keras.") and not any(name in vars(model) for name in _OF_A_STEP)
+    return stock and model.built and all(layer.built for layer in keras_internals.flat_layers(model))
 
-    A model whose methods are its own may want other ones of them, or none; its step makes them, as in any `fit`, and so
-    does one that cannot be built beforehand: what is wrong with it, if anything is, Keras then says as it always does.
+
+def make_variables(model: keras.Model) -> None:
+    """Make what the first step of a `fit` under way would, of a stock model: one that makes variables is traced twice.
+
+    What is wrong with its metrics, if anything is, Keras says in the step as it always does.
     """
     iterator = keras_internals.epoch_iterator()
-    stock = all(getattr(type(model), name) is getattr(keras.Model, name) for name in _OF_A_STEP)
-    if iterator is None or not stock or not model.built or model.run_eagerly:
+    if iterator is None or model.run_eagerly:
         return
+    model.optimizer.build(model.trainable_variables)
     with contextlib.suppress(Exception):
-        keras_internals.build_all(model, keras_internals.dataset_of(iterator).element_spec)
+        keras_internals.build_metrics(model, keras_internals.dataset_of(iterator).element_spec)

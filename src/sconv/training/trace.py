@@ -13,7 +13,7 @@ import tensorflow as tf
 from sconv.training import keras_internals, replicas
 from sconv.training.acceleration import fused_layers
 from sconv.training.attach import Attachment, length
-from sconv.training.inputs import make_variables
+from sconv.training.inputs import is_stock, make_variables
 
 # What a metric's result knows the metric by.
 _MEAN = "_sconv_mean"
@@ -33,6 +33,7 @@ class Trace:
     def __init__(self, model: keras.Model, attachment: Attachment, recording: bool):
         self._model, self._attachment, self._records = model, attachment, recording
         self._plain, model.train_function = model.train_function, None
+        self._makes_variables = is_stock(model)
         self._fused, self._own = fused_layers(model), None
         self._strategy = model.distribute_strategy
         # Of this worker; each writes what it knows of all.
@@ -53,8 +54,6 @@ class Trace:
     def put_on(self) -> None:
         """Have the model train in it, and where it records, with room for the losses of the whole schedule."""
         model = self._model
-        if self._own is None:
-            make_variables(model)
         if self._records:
             # One slot more than updates, for all that comes after the last.
             self._losses.assign(tf.zeros((len(self._attachment.learning_rates) + 1, self._here)))
@@ -71,6 +70,12 @@ class Trace:
         if self._own is None:
             model.make_train_function()
             self._own = model.train_function
+
+    def before_a_step(self) -> None:
+        """Make what the first step would; when every callback has had its say of the model."""
+        if self._makes_variables:
+            self._makes_variables = False
+            make_variables(self._model)
 
     def give_back(self) -> None:
         """Leave the model as it was; one that was compiled anew since has another plain function by itself."""

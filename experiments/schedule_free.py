@@ -9,11 +9,14 @@ from keras import ops
 
 
 class ScheduleFreeAdamW(keras.optimizers.ScheduleFreeAdamW):
-    """Keras's, with the iterate of before the update in what is averaged.
+    """Keras's without weight decay and warm-up, and with the iterate of before the update in what is averaged.
 
     On TensorFlow Keras keeps it as a variable, and reads that after the update. Source: Defazio et al., "The road less
     scheduled" (arXiv 2405.15682), algorithm 1.
     """
+
+    def __init__(self, learning_rate: float = 0.0025):
+        super().__init__(learning_rate)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         place, rate, slope = (

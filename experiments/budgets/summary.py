@@ -1,6 +1,6 @@
 """The tables and the picture of the page, from results.csv.
 
-    python -m experiments.budgets.summary    # puts them into README.md, and draws budgets.png
+    python -m experiments.budgets.summary    # puts them into README.md, and draws a picture a task
 
 Needs neither Keras nor TensorFlow.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SEEDS = 5
+DEAD = 0.2  # an accuracy below: ten classes, of which such a network tells one or two
 CYCLES = ("onecycle_fastai", "onecycle")
 TITLES = {
     "lenet5-fashion_10k": "LeNet-5, 10,000 of Fashion-MNIST",
@@ -57,23 +58,24 @@ def read() -> dict[str, Curves]:
         complete = sorted(at for at in set(mine.epochs) if all((name, at) in ends for name in begun))
         if len(complete) > 1:
             found[str(task)] = {name: [(at, ends[name, at]) for at in complete] for name in begun}
+    if any(not {"constant", *CYCLES} <= curves.keys() for curves in found.values()):
+        raise ValueError("results.csv: lacks constant or a cycle, expected both in every task")
     return found
 
 
-def peaks() -> dict[tuple[str, str, int], float]:
-    """The rate that each schedule was tested with at each budget."""
-    rows = pd.read_csv(HERE / "results.csv")
-    return rows[rows.part == "test"].groupby(["task", "schedule", "epochs"]).lr_max.first().to_dict()
-
-
 def accuracies(task: str, curves: Curves) -> Iterator[str]:
-    """A line a schedule: the mean at each budget, and the power of two that was best."""
-    rates = peaks()
+    """A line a schedule: the mean at each budget, the power of two that was best, and how many of the seeds died."""
+    rows = pd.read_csv(HERE / "results.csv")
     for name, budgets in curves.items():
-        cells = [
-            f"{100 * seeds.mean():.2f} ± {100 * seeds.std(ddof=1):.2f} (2^{np.log2(rates[task, name, at]):.0f})"
-            for at, seeds in budgets
-        ]
+        mine = rows[(rows.task == task) & (rows.schedule == name)]
+        cells = []
+        for epochs, seeds in budgets:
+            here = mine[mine.epochs == epochs]
+            best = here[here.part == "test"].lr_max.iloc[0]
+            edge = "at the edge" if best in (here.lr_max.min(), here.lr_max.max()) else ""
+            dead = f"{(seeds < DEAD).sum()} died" if (seeds < DEAD).any() else ""
+            notes = "; ".join(filter(None, (f"2^{np.log2(best):.0f}", edge, dead)))
+            cells.append(f"{100 * seeds.mean():.2f} ± {100 * seeds.std(ddof=1):.2f} ({notes})")
         yield f"| {NAMES[name]} | " + " | ".join(cells) + " |"
 
 
@@ -88,7 +90,11 @@ def told(fewer: factors.Fewer) -> str:
     if fewer.undecided or fewer.value == 0:
         return "not told apart" if fewer.undecided else "never"
     least = "≥ " if fewer.value >= fewer.most else ""
-    return f"{least}{fewer.value:.1f} [{fewer.low:.1f}, {fewer.high:.1f}]"
+    return f"{least}{fewer.value:.1f} [{fewer.low:.1f}, {_shown(fewer.high)}]"
+
+
+def _shown(bound: float | None) -> str:
+    return "any" if bound is None or not np.isfinite(bound) else f"{bound:.1f}"
 
 
 def widest(along: factors.Along | None) -> tuple[float, float, float, float] | None:
@@ -102,6 +108,11 @@ def widest(along: factors.Along | None) -> tuple[float, float, float, float] | N
     return float(along.value[at]), float(along.low[at]), float(along.high[at]), float(along.targets[at])
 
 
+def strongest(curves: Curves) -> str:
+    """The schedule, none of the cycles, that ends highest."""
+    return max((name for name in curves if name not in CYCLES), key=lambda name: factors.best(curves[name])[1])
+
+
 def speedups(task: str, curves: Curves) -> Iterator[str]:
     """A line a baseline: times fewer epochs that each cycle needs to where it ends, and where a cycle gains most."""
     for name, budgets in curves.items():
@@ -109,7 +120,7 @@ def speedups(task: str, curves: Curves) -> Iterator[str]:
             continue
         cells = [told(factors.fewer(budgets, curves[cycle])) for cycle in CYCLES]
         most = widest(factors.along(budgets, curves[CYCLES[0]]))
-        cells.append(f"{most[0]:.1f} [{most[1]:.1f}, {most[2]:.1f}] at {100 * most[3]:.1f} %" if most else "none")
+        cells.append(f"{most[0]:.1f} [{most[1]:.1f}, {_shown(most[2])}] at {100 * most[3]:.1f} %" if most else "none")
         yield f"| {TITLES[task]} | {NAMES[name]} | {reached(budgets)} | " + " | ".join(cells) + " |"
 
 
@@ -154,8 +165,8 @@ def _factors(axis: Axes, curves: Curves) -> None:
             ends.append((float(100 * along.targets[last]), float(along.value[last]), NAMES[name], look))
     axis.axhline(1, color="black", linewidth=0.8)
     axis.set_yscale("log", base=2)
-    axis.set_ylim(0.35, 12)
-    ticks = (0.5, 1, 2, 4, 8)
+    axis.set_ylim(0.35, 1.5 * max([8.0, *(value for _, value, _, _ in ends)]))
+    ticks = (0.5, 1, 2, 4, 8, 16, 32)
     axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_yticks([], minor=True)
     axis.set_xlabel("target: test accuracy, %")
@@ -174,9 +185,10 @@ def main() -> None:
     text = page.read_text()
     for name, lines in made.items():
         heading = r"\|.*\n\|.*\n" if name == "speedups" else ""
-        text = re.sub(
-            rf"(<!-- {name} -->\n{heading})(\|.*\n)*", lambda found, to=lines: found[1] + "\n".join(to) + "\n", text
-        )
+        body = "\n".join(lines) + "\n"
+        text, found = re.subn(rf"(<!-- {name} -->\n{heading})(\|.*\n)*", lambda at, to=body: at[1] + to, text)
+        if not found:
+            raise ValueError(f"{page}: has no <!-- {name} -->, expected one for its table")
     page.write_text(text)
 
 

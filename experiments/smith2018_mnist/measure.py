@@ -10,6 +10,7 @@ rate is the power of two, with worse ones on both sides, whose mean over two see
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import statistics
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,10 @@ def main() -> None:
     table = Table(arguments.into / "results.csv", COLUMNS)
     recipes = {name: installed(experiment) for name, experiment in RECIPES.items()}
     for task in arguments.tasks:
-        trainer = tasks.Trainer(tasks.LENETS[task], lambda: keras.optimizers.SGD(momentum=0.9))
         for name, recipe in recipes.items():
+            decayed = {"l2": recipe.l2, "decay_all": recipe.decay_all}
+            whole = dataclasses.replace(tasks.LENETS[task], groups=decayed)
+            trainer = tasks.Trainer(whole, lambda: keras.optimizers.SGD(momentum=0.9))
             Arm(table, trainer, task, name, recipe).run()
 
 

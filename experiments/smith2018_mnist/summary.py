@@ -18,7 +18,10 @@ from sconv.report.statistics import Difference, difference
 
 HERE = Path(__file__).parent
 SEEDS = 5
-TITLES = {"mnist_3k": "3,000 of MNIST", "fashion_10k": "10,000 of Fashion-MNIST"}
+TITLES = {
+    "mnist_3k": "3,000 of MNIST in batches of 64",
+    "fashion_10k": "10,000 of Fashion-MNIST in batches of 64",
+}
 RECIPES = {"onecycle": "1cycle", "inverse": "inv"}
 PARTS = {"printed": "as printed", "tuned": "each at its best rate"}
 

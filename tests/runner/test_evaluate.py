@@ -60,6 +60,15 @@ def write_run(folder, kind="one-hot", dataset=DATASET, names=("0", "1", "2", "3"
     return model, OmegaConf.create(dataset)
 
 
+def flat_run(folder):
+    """A run on inputs that are no images."""
+    write_run(folder, dataset={**DATASET, "shape": [7]})
+    model = keras.Sequential([keras.Input((7,)), keras.layers.Dense(4, "softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    model.save(folder / "model.keras")
+    return folder
+
+
 def carry_out(task, output, *overrides):
     overrides = [*overrides, "device._target_=builtins.dict"]  # TensorFlow runs already
     output.mkdir(exist_ok=True)
@@ -327,6 +336,12 @@ def test_other_wrong_settings_are_one_line(tmp_path):
             carry_out(predict, tmp_path / "out", *overrides)
     with pytest.raises(checks.SettingError, match=r"^dataset: synthetic has inputs \(28, 28, 1\) of classes"):
         carry_out(evaluate, tmp_path / "out", run, "dataset=synthetic")
+    with pytest.raises(
+        checks.SettingError, match=r"^task.mirrored: got true and inputs of shape \(7,\), expected images"
+    ):
+        carry_out(
+            evaluate, tmp_path / "out", "task=evaluate", f"run={flat_run(tmp_path / 'flat')}", "task.mirrored=true"
+        )
     with pytest.raises(checks.SettingTypeError, match=r"^task.mirrored: got 2, expected true or false"):
         carry_out(evaluate, tmp_path / "out", run, "task=evaluate", "task.mirrored=2")
     (tmp_path / "run" / "model.keras").write_text("broken")

@@ -171,6 +171,20 @@ class Begun(keras.callbacks.Callback):
         self.seen.append(batch)
 
 
+@pytest.mark.parametrize("functional", [False, True])
+def test_metrics_are_made_before_a_step(functional):
+    inputs = keras.Input((sim.X.shape[1],))
+    layer = keras.layers.Dense(1)
+    model = keras.Model(inputs, {"one": layer(inputs)}) if functional else keras.Sequential([inputs, layer])
+    model.compile("sgd", {"one": "mse"} if functional else "mse", metrics={"one": ["mae"]} if functional else ["mae"])
+    batch = tf.data.Dataset.from_tensor_slices((sim.X, {"one": sim.Y} if functional else sim.Y)).batch(2).element_spec
+    keras_internals.build_metrics(model, batch)
+    assert len(model.metrics_variables) == 4, (  # of a mean each: the loss's own and the metric's
+        f"keras {keras.__version__}: the metrics of a model are built in another way than by its compute_metrics: "
+        "every step under a schedule is traced twice. Look in Trainer._symbolic_build for how it does it"
+    )
+
+
 def test_a_fit_begins_in_the_middle():
     told = f"keras {keras.__version__}: sconv.Checkpoint cannot go on in mid-epoch:"
     assert keras_internals.epoch_iterator() is None

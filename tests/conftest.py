@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.utils import get_method
 from omegaconf import DictConfig, open_dict
 
-from sconv.runner.config import schema, validate
+from sconv.runner.config import schema, targets, validate
 from sconv.runner.job import Job
 
 # Seconds at most for a command: many times what it takes, so that a busy machine fails no test.
@@ -101,7 +100,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def run(*overrides: str, into: Path | None = None, tiny: Sequence[str] = TINY) -> Path:
         this = _job(*tiny, *overrides, directory=into or tmp_path_factory.mktemp("run"))
         validate.validate(this.cfg, this.in_sweep)
-        get_method(this.cfg.task._target_)(this)
+        targets.carry_out(this.cfg.task, this)
         return this.directory
 
     return run

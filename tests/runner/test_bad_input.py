@@ -34,6 +34,8 @@ LIGHT = [
     ("+epohcs=3", "epohcs", "no such setting", "did you mean epochs?"),
     ("+zzz=3", "zzz", "no such setting", "nothing reads it"),
     ("zzz=3", "zzz", "no such setting", "batch_size"),
+    ("+task.mirrored=true", "task.mirrored", "True", "expected one of nothing"),
+    ("task=evaluate task.mirored=true", "task.mirored", "no such setting", "did you mean mirrored?"),
     ("schedule.pct_strat=0.3", "schedule.pct_strat", "no such setting", "did you mean pct_start?"),
     ("dataset._target_=collections.Counter dataset.path=x", "dataset.path", "no such setting", "+dataset.path=..."),
     ("hydra.nonesuch=1", "hydra.nonesuch", "no such setting", "sweep"),

@@ -74,7 +74,8 @@ def carry_out(task, output, *overrides):
     output.mkdir(exist_ok=True)
     schema.register()
     with initialize_config_dir(str(schema.CONF), version_base="1.3"):
-        task(Job(compose("config", overrides), output, {}, tuple(overrides)))
+        cfg = compose("config", overrides)
+        task(Job(cfg, output, {}, tuple(overrides)), **{name: cfg.task[name] for name in cfg.task if name[0] != "_"})
     return output
 
 
@@ -127,7 +128,7 @@ def test_mirror_images_are_asked_too_and_told_apart(kind, tmp_path, capsys):
     }
     assert (told["accuracy"], told["accuracy_mirrored"]) == pytest.approx((right["one"], right["both"]))
     assert right["one"] != right["both"]
-    assert f"mirrored too   {right['both']:.4f}, by the mean" in capsys.readouterr().out
+    assert f"mirrored too   {right['both']:.4f}, by each image and its mirror image together" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("classes", [3, 31], ids=["counts", "too many for counts"])

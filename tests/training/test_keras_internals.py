@@ -10,7 +10,7 @@ import tensorflow as tf
 from test_attach import build, fit
 
 import simulations as sim
-from sconv.training import keras_internals
+from sconv.training import keras_building, keras_internals
 
 
 def test_learning_rate_is_read_through_the_instance():
@@ -157,7 +157,7 @@ class Begun(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.iterator = keras_internals.epoch_iterator()
-        keras_internals.build_all(self.model, keras_internals.dataset_of(self.iterator).element_spec)
+        keras_building.build_all(self.model, keras_internals.dataset_of(self.iterator).element_spec)
         self.metrics = len(self.model.metrics_variables)
         self.repeats = keras_internals.repeats_itself(self.iterator)
         keras_internals.begin_fit_at(self.model, self.epoch)
@@ -178,7 +178,7 @@ def test_metrics_are_made_before_a_step(functional):
     model = keras.Model(inputs, {"one": layer(inputs)}) if functional else keras.Sequential([inputs, layer])
     model.compile("sgd", {"one": "mse"} if functional else "mse", metrics={"one": ["mae"]} if functional else ["mae"])
     batch = tf.data.Dataset.from_tensor_slices((sim.X, {"one": sim.Y} if functional else sim.Y)).batch(2).element_spec
-    keras_internals.build_metrics(model, batch)
+    keras_building.build_metrics(model, batch)
     assert len(model.metrics_variables) == 4, (  # of a mean each: the loss's own and the metric's
         f"keras {keras.__version__}: the metrics of a model are built in another way than by its compute_metrics: "
         "every step under a schedule is traced twice. Look in Trainer._symbolic_build for how it does it"

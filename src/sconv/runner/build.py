@@ -18,7 +18,7 @@ from sconv.datasets import Dataset
 from sconv.datasets.pipeline.batches import TrainingStream, first_images
 from sconv.runner.config import targets, validate
 from sconv.runner.devices import distribution
-from sconv.training import keras_internals, keras_workers, replicas
+from sconv.training import keras_building, keras_workers, replicas
 from sconv.training.acceleration import accelerate
 from sconv.training.execution import steps_per_execution
 from sconv.training.model_contract import check_model, label_depth, note_weaknesses
@@ -146,7 +146,7 @@ def _make_variables(model: keras.Model, images: Any, labels: Any) -> None:
     """
     model.optimizer.build(model.trainable_variables)
     if model.distribute_strategy.num_replicas_in_sync > 1:
-        return keras_internals.build_all(model, (images, labels))
+        return keras_building.build_all(model, (images, labels))
     model.compute_metrics(images, labels, model(images))
     model.reset_metrics()
 

@@ -16,13 +16,12 @@ import warnings
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from sconv import checks, output, runs
 from sconv.runner import errors, stops
 from sconv.runner.claiming import claim, setting_of
-from sconv.runner.config import leftovers, schema, validate
+from sconv.runner.config import leftovers, schema, targets, validate
 from sconv.runner.devices import cluster, starting
 from sconv.runner.job import Job, from_hydra
 from sconv.runner.sweeps import resume
@@ -122,7 +121,7 @@ def _done(this: Job) -> Exception | None:
         validate.validate(this.cfg, this.in_sweep)
         leftovers.check_knobs(this.cfg, this.overrides)
         log.info("%s, sconv %s", this.cfg.task._target_, runs.versions()["sconv"])
-        get_method(this.cfg.task._target_)(this)
+        targets.carry_out(this.cfg.task, this)
     except Exception as error:
         log.info("the run ended with an error", exc_info=True)
         runs.note_error(this.directory, errors.line(error))

@@ -111,8 +111,7 @@ class ScheduleCallback(keras.callbacks.Callback):
         if self._recorder is not None:
             self._recorder.flush()
             self.losses = self._trace.read(slice(self._first, self.attachment.position))
-        planned = len(self.attachment.learning_rates)
-        rows = np.minimum(np.arange(self._first, self.attachment.position), planned - 1)
+        rows = np.arange(self._first, self.attachment.position).clip(max=len(self.attachment.learning_rates) - 1)
         self.lrs = self.attachment.learning_rates[rows]
         self.moms = None if self.attachment.momenta is None else self.attachment.momenta[rows]
         self.attachment.remove()

@@ -15,7 +15,7 @@ import keras
 
 from sconv import checks
 from sconv.datasets.pipeline.batches import TrainingStream
-from sconv.training import checkpoint_file, fit_state, keras_internals, replicas, snapshot
+from sconv.training import checkpoint_file, fit_state, keras_building, keras_internals, replicas, snapshot
 from sconv.training.checkpoint_file import Position
 from sconv.training.intervals import intervals
 
@@ -168,7 +168,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Have the fit begin where the checkpoint was written, or refuse."""
         must = {name: value for name, value in self._settings.items() if name not in self.allow}
         checks.same(must, state["settings"], f"{path}; another directory begins anew")
-        keras_internals.build_all(self.model, keras_internals.dataset_of(self._iterator).element_spec)
+        keras_building.build_all(self.model, keras_internals.dataset_of(self._iterator).element_spec)
         snapshot.check_variables(self.model, state["variables"])
         self._position, self._best = Position(*state["position"]), state["best"]
         self._finished = state["finished"] and self._position.epoch >= self.params["epochs"]

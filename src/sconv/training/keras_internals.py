@@ -140,28 +140,6 @@ def repeats_itself(iterator: Any) -> bool:
     return ordered and iterator.steps_per_epoch is None
 
 
-def build_all(model: Any, batch: Any) -> None:
-    """Make the variables of model, metrics and optimizer now, which a first step on such a batch would."""
-    model._symbolic_build(data_batch=batch)
-
-
-def build_metrics(model: Any, batch: Any) -> None:
-    """Make the variables of the metrics of a graph of layers now, which a first step on such a batch would."""
-    import keras
-    from keras.src import backend
-
-    metrics = model._compile_metrics
-    if metrics is None or metrics.built:
-        return
-
-    def symbol(leaf: Any) -> Any:
-        return keras.KerasTensor(leaf.shape, keras.backend.standardize_dtype(leaf.dtype))
-
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(keras.tree.map_structure(symbol, batch))
-    outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
-    backend.compute_output_spec(model.compute_metrics, x, y, outputs, sample_weight=weights)
-
-
 def plain_variable(value: Any, shape: Any = None) -> Any:
     """A variable that no distribution strategy makes copies of: all replicas read and write the same one."""
     import tensorflow as tf

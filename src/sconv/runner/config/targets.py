@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +63,38 @@ def check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None:
     except ValueError:  # a built-in need not tell
         return
     known, own = signature.parameters, _arguments(settings)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-    for name in own:
-        if name not in known and not takes_any:
-            got = f"got {checks.shown(settings[name])}, which {target} does not take"
-            expected = f"expected one of {', '.join(known) or 'nothing'}{checks.nearest(name, known)}"
-            raise checks.SettingTypeError(f"{group}.{name}: {got}, {expected}")
+    _check_names(group, settings, known.values())
     bind = signature.bind_partial if "_partial_" in settings else signature.bind
-    arguments = dict.fromkeys([*given, *own])
+    passed = dict.fromkeys([*given, *own])
     try:
-        bind(*(settings._args_ if "_args_" in settings else ()), **arguments)
+        bind(*(settings._args_ if "_args_" in settings else ()), **passed)
     except TypeError as error:
         needed = (name for name, parameter in known.items() if parameter.default is parameter.empty)
-        missing = next((name for name in needed if name not in arguments), None)
+        missing = next((name for name in needed if name not in passed), None)
         where = f"{group}.{missing}" if missing and {*given} <= {*known} else group
-        names = f"{', '.join(known)}) is called with {', '.join(arguments) or 'no arguments'}"
+        names = f"{', '.join(known)}) is called with {', '.join(passed) or 'no arguments'}"
         raise checks.SettingTypeError(f"{where}: {target}({names}: {error}") from error
+
+
+def carry_out(task: DictConfig, job: Any) -> None:
+    """Call a task's function with the job and settings of its own. Raises SettingTypeError for one it lacks."""
+    called = function("task", task._target_)
+    try:
+        signature = inspect.signature(called)
+    except ValueError:  # a built-in need not tell
+        return called(job)
+    _check_names("task", task, [*signature.parameters.values()][1:])
+    called(job, **{name: task[name] for name in _arguments(task)})
+
+
+def _check_names(group: str, settings: DictConfig, parameters: Iterable[inspect.Parameter]) -> None:
+    """Raise SettingTypeError for a setting that is none of the parameters."""
+    known = {parameter.name: parameter.kind for parameter in parameters}
+    for name in _arguments(settings):
+        if name not in known and inspect.Parameter.VAR_KEYWORD not in known.values():
+            got = f"got {checks.shown(settings[name])}, which {settings._target_} does not take"
+            expected = f"expected one of {', '.join(known) or 'nothing'}{checks.nearest(name, known)}"
+            raise checks.SettingTypeError(f"{group}.{name}: {got}, {expected}")
 
 
 def parameters(group: str, target: str) -> set[str]:

@@ -55,10 +55,13 @@ class Evaluation:
         return np.divide(np.diag(self.confusion), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
-def evaluate(job: Job) -> None:
-    """Judge the model of `run` on that run's own test split, or on another `dataset=`."""
+def evaluate(job: Job, mirrored: bool = False) -> None:
+    """Judge the model of `run` on that run's own test split, or on another `dataset=`.
+
+    `mirrored` also tells the accuracy by the mean of each image's and its mirror image's probabilities.
+    """
     cfg, directory = job.cfg, run_directory(job.cfg)
-    mirrored = checks.boolean("task.mirrored", cfg.task.get("mirrored", False))
+    checks.boolean("task.mirrored", mirrored)
     targets.instantiate("device", cfg.device)
     model = load_model(cfg, directory)
     dataset = _dataset(job, directory)
@@ -154,9 +157,7 @@ def _tell(result: Evaluation, dataset: Dataset, names: Sequence[str], output: Pa
     console.print(f"accuracy       [bold]{result.accuracy:.4f}[/bold] of {result.confusion.sum():,} of {name}")
     console.print(f"loss           {result.loss:.4f}")
     if result.mirrored is not None:
-        console.print(
-            f"mirrored too   {result.mirrored:.4f}, by the mean of each image's and its mirror image's probabilities"
-        )
+        console.print(f"mirrored too   {result.mirrored:.4f}, by each image and its mirror image together")
     for name in ("confusion.png", "confusion.csv", "classes.csv"):
         console.print(checks.printable(os.path.relpath(output / name)), markup=False, soft_wrap=True)
 

@@ -256,7 +256,7 @@ class Branched(keras.Model):
         return self.head(inputs) + (self.beside(inputs) if training else 0.0)
 
 
-def test_no_variable_is_made_too_soon():
+def test_no_variable_is_made_too_soon_or_twice():
     layers = [keras.layers.Dense(3, trainable=False), keras.layers.Dense(1)]
     frozen = keras.Sequential([keras.Input((3,)), *layers])
     branched = Branched()
@@ -265,6 +265,12 @@ def test_no_variable_is_made_too_soon():
         model.compile(keras.optimizers.SGD(LR, momentum=MOMENTUM), "mse")
         fit(model, one_cycle(), *others)
         assert len(model.optimizer.variables) == 2 + len(model.trainable_variables) == 6
+    model = sgd_model()
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(LR, momentum=MOMENTUM)), "mse")
+    model.optimizer.build(model.trainable_variables)
+    made = len(model.optimizer.variables)
+    fit(model, one_cycle())
+    assert len(model.optimizer.variables) == made
     model = own_step(sgd_model())
     fit(model, one_cycle())
     assert len(model.optimizer.variables) == 2 + 3

@@ -183,6 +183,7 @@ def make_variables(model: keras.Model) -> None:
     iterator = keras_internals.epoch_iterator()
     if iterator is None or model.run_eagerly:
         return
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:  # one that scales the loss would make more each time
+        model.optimizer.build(model.trainable_variables)
     with contextlib.suppress(Exception):
         keras_building.build_metrics(model, keras_internals.dataset_of(iterator).element_spec)

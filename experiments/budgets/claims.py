@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from experiments.budgets import summary
-from sconv.report import factors
 
 PAGE = "experiments/budgets/README.md"
 SETTINGS = ("momentum of 0.9 where", "the 95 % bootstrap interval", "Keras 3.15's reads")
@@ -18,5 +17,5 @@ def claims() -> Iterator[tuple[str, str]]:
             yield PAGE, line
         cycle = curves[summary.CYCLES[0]]
         against = dict.fromkeys(("constant", "step", summary.strongest(curves)))
-        told = (f"{summary.NAMES[name]} {summary.told(factors.fewer(curves[name], cycle))}" for name in against)
+        told = (f"{summary.NAMES[name]} {summary.told(summary.fewer(curves[name], cycle))}" for name in against)
         yield "docs/evidence.md", f"{summary.TITLES[task]}: " + ", ".join(told)

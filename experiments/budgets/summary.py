@@ -215,8 +215,9 @@ def _factors(axis: Axes, curves: Curves) -> None:
             ends.append((float(100 * found.targets[last]), float(found.value[last]), NAMES[name], look))
     axis.axhline(1, color="black", linewidth=0.8)
     axis.set_yscale("log", base=2)
-    axis.set_ylim(0.35, 1.5 * max([8.0, *(value for _, value, _, _ in ends)]))
-    ticks = (0.5, 1, 2, 4, 8, 16, 32)
+    top = 1.5 * max([4.0, *(value for _, value, _, _ in ends)])
+    axis.set_ylim(0.35, top)
+    ticks = [tick for tick in (0.5, 1, 2, 4, 8, 16, 32) if tick < top]
     axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_yticks([], minor=True)
     axis.set_xlabel("target: test accuracy, %")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-# Keras is imported inside functions: the command line imports this module before it starts TensorFlow.
+import keras
+from keras.src import backend
 
 
 def build_all(model: Any, batch: Any) -> None:
@@ -14,9 +15,6 @@ def build_all(model: Any, batch: Any) -> None:
 
 def build_metrics(model: Any, batch: Any) -> None:
     """Make the variables of the metrics of a graph of layers now, which a first step on such a batch would."""
-    import keras
-    from keras.src import backend
-
     metrics = model._compile_metrics
     if metrics is None or metrics.built:
         return

@@ -77,7 +77,7 @@ def check_call(group: str, settings: DictConfig, given: dict[str, Any]) -> None:
 
 
 def carry_out(task: DictConfig, job: Any) -> None:
-    """Call a task's function with the job and settings of its own. Raises SettingTypeError for one it lacks."""
+    """Call a task's function with the job and the task's settings. Raises SettingTypeError for one it does not take."""
     called = function("task", task._target_)
     try:
         signature = inspect.signature(called)

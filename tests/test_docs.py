@@ -164,6 +164,13 @@ def test_the_readme_points_to_every_page():
     assert told == {page.name for page in PAGES if page.parent.name == "docs"}
 
 
+def test_the_site_lists_every_page():
+    """As mkdocs --strict says too, which few run by hand."""
+    listed = set(re.findall(r"(?:docs|experiments)/\S+\.md", (ROOT / "mkdocs.yml").read_text()))
+    pages = (*ROOT.glob("docs/*.md"), *ROOT.glob("experiments/*/*.md"))
+    assert listed == {page.relative_to(ROOT).as_posix() for page in pages}
+
+
 def test_the_gallery_shows_every_picture_and_each_is_of_something():
     folder, page = ROOT / "docs" / "gallery", (ROOT / "docs" / "gallery.md").read_text()
     shown = re.findall(r"^<!-- picture of: \S.* -->\n!\[.+\]\(gallery/(\S+)\)$", page, re.MULTILINE)

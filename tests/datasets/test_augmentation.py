@@ -61,6 +61,25 @@ def test_standard_is_reflect_pad_crop_flip_each_place_alike(padding):
     assert np.array_equal(labels, LABELS)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("nested", [False, True])
+def test_alternating_flips_mirror_each_image_in_every_second_epoch(dtype, nested):
+    alternating = augmentation.flip(alternating=True)
+    augment = augmentation.chain([augmentation.none(), alternating]) if nested else alternating
+    images, labels, key = (tf.constant(each) for each in (IMAGES.astype(dtype), LABELS, np.int64([0, 1])))
+    epochs = [origins(images.numpy(), augment(images, labels, key, epoch=epoch)[0].numpy(), 0) for epoch in range(4)]
+    mirrored = np.stack(epochs)[:, :, 2]
+    assert (mirrored[:2].sum(axis=0) == 1).all()
+    assert np.array_equal(mirrored[2:], mirrored[:2])
+    assert 0.42 < mirrored[0].mean() < 0.58
+
+
+def test_the_crops_of_alternating_flips_are_those_of_others():
+    by_chance, alternating = (origins(IMAGES, augmented(augmentation.standard(2, on))[0], 2) for on in (False, True))
+    assert np.array_equal(by_chance[:, :2], alternating[:, :2])
+    assert not np.array_equal(by_chance[:, 2], alternating[:, 2])
+
+
 def test_cutout_covers_a_square_with_the_mean():
     white = np.full((COUNT, SIDE, SIDE, 1), 200, np.uint8)
     white[: COUNT // 2] = 100
@@ -137,6 +156,8 @@ def test_float_images_stay_float(name):
         (lambda: augmentation.standard(12), IMAGES[:4], LABELS[:4]),
         (augmentation.mixup, IMAGES[:4], np.arange(4)),
         (lambda: augmentation.standard(0), IMAGES[:4], LABELS[:4]),
+        (lambda: augmentation.standard(4, "often"), IMAGES[:4], LABELS[:4]),
+        (lambda: augmentation.flip(2), IMAGES[:4], LABELS[:4]),
         (lambda: augmentation.cutout(0), IMAGES[:4], LABELS[:4]),
         (lambda: augmentation.mixup(0), IMAGES[:4], LABELS[:4]),
         (lambda: augmentation.mixup("much"), IMAGES[:4], LABELS[:4]),

@@ -81,6 +81,18 @@ def test_augmentation_gets_a_key_of_its_own_for_each_step(make):
 
 
 @BOTH
+def test_augmentation_that_asks_for_the_epoch_gets_it(make):
+    def remember(images, labels, key, epoch):
+        return tf.fill(tf.shape(labels), epoch), labels
+
+    stream = TrainingStream(make(), BATCH, 0, remember)
+    for number in (0, 2, 1):
+        seen = [images for images, _ in (*epoch(stream, number), *stream.rest(2))]
+        assert len(seen) == 4 + 2
+        assert {int(value) for images in seen for value in images} == {number}
+
+
+@BOTH
 @pytest.mark.parametrize("augmented", [False, True])
 def test_the_rest_of_an_epoch_is_its_own_batches(make, augmented):
     def remember(images, labels, key):

@@ -365,7 +365,7 @@ MODELS_BESIDE = {
     "densenet40": ("model.depth=7",),
     "mobilenet_v2": ("model.weights=null", "model.frozen=false"),  # frozen and random, it gives nothing at all
 }
-AUGMENTATIONS = {"padding": "2", "size": "3", "alpha": "1"}
+AUGMENTATIONS = {"padding": "2", "alternating": "true", "size": "3", "alpha": "1"}
 SYNTHETIC = {
     "shape": "[5,5,1]",
     "classes": "3",

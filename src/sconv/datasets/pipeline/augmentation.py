@@ -1,17 +1,21 @@
 """Augmentation of training batches: the same for the same key, a whole batch at a time.
 
 Each function here returns one: (images [batch, height, width, channels], labels, key [2]) -> (images, labels). The key
-is a function of (seed, step). Images keep their range, and their type where nothing is mixed.
+is a function of (seed, step); those that take an `epoch` get its number. Images keep their range, and their type where
+nothing is mixed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from sconv import checks
-from sconv.datasets.pipeline.batches import Augmentation
+from sconv.datasets.pipeline.batches import Augmentation, called_for
 
 
 def none() -> Augmentation:
@@ -22,26 +26,33 @@ def none() -> Augmentation:
 def chain(steps: Sequence[Augmentation]) -> Augmentation:
     """Do one after the other, each with random numbers of its own."""
 
-    def augment(images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def augment(images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor, epoch: Any = 0) -> tuple[tf.Tensor, tf.Tensor]:
         for number, step in enumerate(steps):
-            images, labels = step(images, labels, tf.random.experimental.stateless_fold_in(key, number))
+            own = tf.random.experimental.stateless_fold_in(key, number)
+            images, labels = called_for(step, epoch)(images, labels, own)
         return images, labels
 
     return augment
 
 
-def flip() -> Augmentation:
-    """Mirror every second image, left to right."""
-    return _moved(padding=0, mirror=True)
+def flip(alternating: bool = False) -> Augmentation:
+    """Mirror every second image, left to right.
+
+    By chance; or, `alternating`, each image in every second epoch, half of them in the first, so that no image is seen
+    the same way twice in a row. Source of that: Jordan, "94 % on CIFAR-10 in 3.29 seconds on a single GPU" (arXiv
+    2404.00498), section 3.6.
+    """
+    return _moved(0, checks.boolean("alternating", alternating))
 
 
-def standard(padding: int = 4) -> Augmentation:
+def standard(padding: int = 4, alternating: bool = False) -> Augmentation:
     """Pad by reflection on all sides, crop back to size at a random place, mirror every second image.
 
-    `padding` is in pixels. Source: He et al., "Deep residual learning for image recognition" (arXiv 1512.03385),
-    section 4.2, with reflection in place of zeros as in Zagoruyko and Komodakis (arXiv 1605.07146).
+    `padding` is in pixels; `alternating` as of `flip`. Source: He et al., "Deep residual learning for image
+    recognition" (arXiv 1512.03385), section 4.2, with reflection in place of zeros as in Zagoruyko and Komodakis (arXiv
+    1605.07146).
     """
-    return _moved(checks.integer("padding", padding, at_least=1), mirror=True)
+    return _moved(checks.integer("padding", padding, at_least=1), checks.boolean("alternating", alternating))
 
 
 def standard_cutout(padding: int = 4, size: int = 8) -> Augmentation:
@@ -103,10 +114,10 @@ def _mixed(values: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
     return share * values + (1 - share) * tf.roll(values, 1, axis=0)
 
 
-def _moved(padding: int, mirror: bool) -> Augmentation:
+def _moved(padding: int, alternating: bool) -> Augmentation:
     """Shift and mirror by computing where each pixel comes from, so that the batch is gathered once."""
 
-    def augment(images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def augment(images: tf.Tensor, labels: tf.Tensor, key: tf.Tensor, epoch: Any = 0) -> tuple[tf.Tensor, tf.Tensor]:
         _check_images("crop" if padding else "flip", images)
         count, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
         if padding >= min(height, width):
@@ -114,14 +125,24 @@ def _moved(padding: int, mirror: bool) -> Augmentation:
         shifts = tf.random.stateless_uniform([2, count], key, -padding, padding + 1, tf.int32)
         rows = _reflected(tf.range(height) + shifts[0][:, tf.newaxis], height)
         columns = _reflected(tf.range(width) + shifts[1][:, tf.newaxis], width)
-        if mirror:
-            coin = tf.random.stateless_uniform([count, 1], tf.random.experimental.stateless_fold_in(key, 1))
-            columns = tf.where(coin < 0.5, columns[:, ::-1], columns)
+        if alternating:
+            mirrored = (_coin(images) + tf.cast(epoch, tf.int32)) % 2 == 1
+        else:
+            mirrored = tf.random.stateless_uniform([count], tf.random.experimental.stateless_fold_in(key, 1)) < 0.5
+        columns = tf.where(mirrored[:, tf.newaxis], columns[:, ::-1], columns)
         first = tf.range(count)[:, tf.newaxis, tf.newaxis] * (height * width)
         places = first + rows[:, :, tf.newaxis] * width + columns[:, tf.newaxis]
         return tf.gather(tf.reshape(images, [-1, channels]), places), labels
 
     return augment
+
+
+def _coin(images: tf.Tensor) -> tf.Tensor:
+    """0 or 1 for each image [batch], the same whenever it comes: nobody has to know its number."""
+    values = tf.bitcast(images, tf.int32) if images.dtype == tf.float32 else tf.cast(images, tf.int32)
+    pixels = tf.reshape(values, [tf.shape(values)[0], math.prod(values.shape[1:])])
+    odd = np.random.default_rng(0).integers(0, 2**31, pixels.shape[1], np.int32) | 1
+    return tf.bitwise.right_shift(tf.reduce_sum(pixels * odd, axis=1), 16) & 1
 
 
 def _reflected(places: tf.Tensor, length: int) -> tf.Tensor:

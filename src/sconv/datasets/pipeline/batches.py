@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +13,9 @@ import tensorflow as tf
 
 from sconv.datasets.dataset import Split, Stream
 
-# (images [batch, ...], labels [batch] or [batch, classes], key [2]) -> images, labels
-Augmentation = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+# (images [batch, ...], labels [batch] or [batch, classes], key [2]) -> images, labels. One with a parameter `epoch`
+# also gets the number of the epoch, from 0.
+Augmentation = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
 class TrainingStream:
@@ -55,7 +58,7 @@ class TrainingStream:
                 batches = shuffled(numbers).map(whole)
             else:
                 numbered = tf.data.Dataset.zip(shuffled(numbers), numbers.flat_map(self._steps))
-                batches = numbered.map(_augmented(whole, augment, seed))
+                batches = numbered.map(_augmented(whole, augment, seed, self.steps_per_epoch))
             counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
             return counted.prefetch(tf.data.AUTOTUNE)
 
@@ -73,7 +76,12 @@ class TrainingStream:
         return tf.data.Dataset.range(begin + first, begin + self.steps_per_epoch)
 
 
-def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int) -> Callable[..., Any]:
+def called_for(augment: Augmentation, epoch: tf.Tensor) -> Augmentation:
+    """The augmentation of this epoch."""
+    return functools.partial(augment, epoch=epoch) if "epoch" in inspect.signature(augment).parameters else augment
+
+
+def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int, steps_per_epoch: int) -> Callable[..., Any]:
     """What makes an augmented batch of what `whole` makes a batch of, and of the step's number."""
 
     @tf.autograph.experimental.do_not_convert
@@ -81,7 +89,7 @@ def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int) -> C
         # Folded, so that step 3 is not augmented with the numbers that shuffled epoch 3.
         folded = tf.random.experimental.stateless_fold_in(tf.stack([tf.constant(seed, tf.int64), step]), 1)
         images, labels = whole(*batch if isinstance(batch, tuple) else (batch,))
-        return augment(images, labels, folded)
+        return called_for(augment, step // steps_per_epoch)(images, labels, folded)
 
     return augmented
 

@@ -37,6 +37,7 @@ NETWORKS = {
     "ResNet-20": Network("resnet20", 128, share=(0.8, 0.7), quick=True),
     "ResNet-9/32": Network("resnet9", 256, settings={"width": 32}, share=(0.95, 0.9), quick=True),
     "ResNet-9/64": Network("resnet9", 256, settings={"width": 64}, share=(0.95, 0.9)),
+    "airbench": Network("airbench", 512),
     "WRN-16-4": Network("wide_resnet", 128),
     "DenseNet-40": Network("densenet40", 64),
     "MobileNetV2, frozen": Network("mobilenet_v2", 64, _IMAGE, {"weights": None}),

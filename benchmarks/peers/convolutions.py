@@ -45,14 +45,14 @@ def operations(model: keras.Model, batch: int) -> tuple[list[Callable[[], Any]],
     operations: list[Callable[[], Any]] = []
     multiplications, first = 0, True
     for layer in _convolutions(model):
-        # The first layer's input has no gradient, and a frozen body has none at all.
+        # What the first trained layer sees needs no gradient, and a frozen body has none at all.
         ways = 1 if not layer.trainable else 2 if first else 3
         operations += _of_layer(layer, batch)[:ways]
         outputs = batch * math.prod(layer.output.shape[1:])
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         inside = math.prod(layer.kernel_size) * (1 if depthwise else layer.input.shape[-1])
         multiplications += ways * outputs * inside
-        first = False
+        first = first and not layer.trainable
     return operations, multiplications
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from benchmarks.networks import CLASSES, NETWORKS
 from benchmarks.peers import LR_MAX
-from benchmarks.worker import Task, Turns
+from benchmarks.worker import Task, Turns, images_and_labels
 from sconv.runner.config import schema, targets
 from sconv.runner.devices import setup
 
@@ -48,8 +48,10 @@ def stock(task: Task) -> keras.Model:
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(task.precision)
-    shape = NETWORKS[task.network].shape
-    return targets.instantiate("model", cfg.model, input_shape=shape, classes=CLASSES)
+    given = {"input_shape": NETWORKS[task.network].shape, "classes": CLASSES}
+    if "training_images" in targets.parameters("model", cfg.model._target_):
+        given["training_images"] = images_and_labels(task)[0]
+    return targets.instantiate("model", cfg.model, **given)
 
 
 def flat(model: keras.Model) -> Iterator[keras.Layer]:

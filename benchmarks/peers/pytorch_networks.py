@@ -182,6 +182,24 @@ def _resnet9(shape: tuple[int, ...], width: int) -> nn.Module:
     )  # fmt: skip
 
 
+class Shifted(nn.BatchNorm2d):
+    """Batch normalisation without a scale of its own."""
+
+    def __init__(self, channels: int, momentum: float):
+        super().__init__(channels, 1e-5, momentum)
+        self.weight = None
+
+
+def _airbench(shape: tuple[int, ...]) -> nn.Module:
+    whitening = nn.Conv2d(shape[-1], 8 * shape[-1], 2).requires_grad_(False)
+    layers, inside = [Scaled(), whitening, nn.ReLU(inplace=True)], 8 * shape[-1]
+    for outside in (64, 128, 128):
+        layers += [_convolution(inside, outside), nn.MaxPool2d(2), Shifted(outside, 0.4), nn.ReLU(inplace=True)]
+        layers += [_convolution(outside, outside), Shifted(outside, 0.4), nn.ReLU(inplace=True)]
+        inside = outside
+    return nn.Sequential(*layers, Maximum(), Float(inside, CLASSES, bias=False), Scaled(1 / 9))
+
+
 class PreActivated(nn.Module):
     """A block of a wide residual network; its layers stand in the order in which Keras lists them."""
 
@@ -274,6 +292,7 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "cnn3": _cnn3,
     "resnet20": _resnet20,
     "resnet9": _resnet9,
+    "airbench": _airbench,
     "wide_resnet": _wide_resnet,
     "densenet40": _densenet40,
     "mobilenet_v2": _mobilenet_v2,

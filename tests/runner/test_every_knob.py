@@ -80,6 +80,7 @@ KNOBS = {
     "device.threads": Knob("3", "started"),
     "device.xla": Knob("true", "compiled"),
     "device.deterministic": Knob("true", "started", ("device.threads=3",)),
+    "device.onednn": Knob("true", "started", ("device.onednn=false",)),
     "loss._target_": Knob("keras.losses.CategoricalFocalCrossentropy"),
     "loss.label_smoothing": Knob("0.1"),
     "loss.from_logits": Knob("true", beside=(f"model._target_={HERE}.logits",)),
@@ -268,11 +269,13 @@ def look(compose, train, job, runs, tmp_path_factory):
 
 STARTED = """
 import json, sys
-import tensorflow as tf
 from hydra.utils import instantiate
-from tensorflow.python.framework.config import is_op_determinism_enabled
 instantiate(json.loads(sys.argv[1]))
-print(tf.config.threading.get_intra_op_parallelism_threads(), is_op_determinism_enabled())
+import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
+from sconv.training import keras_internals
+threads = tf.config.threading.get_intra_op_parallelism_threads()
+print(threads, is_op_determinism_enabled(), keras_internals.onednn_is_on())
 """
 
 

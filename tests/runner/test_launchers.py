@@ -18,6 +18,8 @@ from sconv.runner import cli, errors
 from sconv.runner.config.schema import CONF
 from sconv.runner.devices import setup
 from sconv.runner.sweeps import launchers
+from sconv.runner.tasks import going_on
+from sconv.training import keras_internals
 
 PATIENCE = 600
 PLUGINS = {
@@ -52,6 +54,7 @@ JOBS = ["-m", "seed=0,1,2", "model=mlp", "model.hidden=[16]", "epochs=2", "batch
         (launchers.BASIC, ["device.kind=auto,cpu"], "device.kind"),
         (PLUGINS["joblib"], ["device.threads=range(1,3)"], "device.threads"),
         (PLUGINS["ray"], ["device.threads=1,2"], "device.threads"),
+        (launchers.BASIC, ["device.onednn=true,false"], "device.onednn"),
         (PLUGINS["submitit"], ["device.threads=1,2"], None),
         (launchers.BASIC, ["device.threads=1", "device=cpu", "seed=0,1"], None),
     ],
@@ -64,6 +67,27 @@ def test_what_a_process_cannot_change(launcher, overrides, name):
         else:
             with pytest.raises(checks.SettingError, match=rf"^{name}: .*hydra/launcher=submitit_local"):
                 launchers.check_swept(launcher, overrides)
+
+
+def test_onednn_is_decided_where_tensorflow_starts():
+    is_on = keras_internals.onednn_is_on()
+    setup._check_onednn(None)
+    setup._check_onednn(is_on)
+    with pytest.raises(checks.SettingError, match=rf"^device\.onednn: got {not is_on}, but .* expected null"):
+        setup._check_onednn(not is_on)
+
+
+def test_what_differs_where_a_run_goes_on_is_said(caplog):
+    device = {"kind": "cpu", "threads": 2, "onednn": True}
+    before = {"versions": runs.versions(), "device": {**device, "kind": "gpu"}}
+    going_on.note_differences(before, device)
+    going_on.note_differences({}, device)
+    assert caplog.messages == []
+    going_on.note_differences(before, {**device, "threads": 1, "onednn": False})
+    assert caplog.messages == [
+        "resume: threads was 2 and is 1: the numbers may be others",
+        "resume: onednn was True and is False: the numbers may be others",
+    ]
 
 
 def test_refused_before_the_first_job(environment, tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 
 import keras
 import pytest
@@ -325,4 +328,17 @@ def test_a_trace_knows_that_xla_compiles_it():
     assert seen == [True, False, True], (
         f"tensorflow {tf.__version__}: GraphOrParentsInXlaContext tells something else: the fused normalisation would "
         "be compiled by XLA, which computes it inexactly. Find another way to know, or leave jit_compile=True alone"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", ["0", "1"])
+def test_whether_onednn_is_on(wanted):
+    """On x86, for which TensorFlow is built with it; what it says itself, as it starts, is the measure."""
+    code = "import tensorflow; from sconv.training import keras_internals; print(keras_internals.onednn_is_on())"
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": wanted, "TF_CPP_MIN_LOG_LEVEL": "0"}
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == f"{'oneDNN custom operations are on' in ran.stderr}\n", (
+        f"tensorflow {tf.__version__}: _pywrap_util_port.IsMklEnabled tells something else: device.onednn is refused, "
+        "or not seen to be without effect. Look for what test_util.IsMklEnabled asks"
     )

@@ -24,7 +24,6 @@ USES_WEIGHT_DECAY = "_use_weight_decay"  # whether a variable has decoupled weig
 _ENUMERATE = "_enumerate_iterator"
 # What an epoch's logs are made with: of the metrics where the last execution told the same ones.
 _EPOCH_LOGS = "_get_metrics_result_or_logs"
-
 # Keras's own name for the generator that seeds what is given no seed; a constant there only since 3.13.
 _SEED_GENERATOR = "global_seed_generator"
 # What TensorFlow calls the gradients that it registers by itself, a new one for every trace of an optimizer's step.
@@ -162,6 +161,13 @@ def in_xla() -> bool:
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
 
 
+def onednn_is_on() -> bool:
+    """Whether TensorFlow computes with oneDNN, which is decided where it starts."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
 def seed_generator() -> Any:
     """Keras's global seed generator; None where nothing has drawn from it yet."""
     from keras.src.backend.common import global_state
@@ -187,8 +193,7 @@ def global_seed() -> int | None:
     """What `tf.random.set_seed` was called with; None before."""
     from tensorflow.python.eager import context
 
-    seed = context.global_seed()
-    return None if seed is None else int(seed)
+    return None if (seed := context.global_seed()) is None else int(seed)
 
 
 def operation_seeds() -> random.Random | None:

@@ -61,6 +61,7 @@ _LIMITS: dict[str, dict[str, Check]] = {
         "port": partial(checks.integer, at_least=1, at_most=2**16 - 1),
         "timeout": _above_zero,
         "xla": _or_null(checks.boolean),
+        "onednn": _or_null(checks.boolean),
         "deterministic": checks.boolean,
     },
     "lr_find": {"max_steps": partial(checks.integer, at_most=MOST_UPDATES)},

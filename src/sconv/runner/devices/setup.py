@@ -10,6 +10,7 @@ from sconv import checks
 from sconv.runner.devices import cluster, distribution, starting
 from sconv.runner.devices.cluster import MULTI_WORKER
 from sconv.runner.devices.distribution import MIRRORED
+from sconv.training import keras_internals
 
 
 def set_up(
@@ -22,20 +23,24 @@ def set_up(
     index: int | None = None,
     port: int = 8888,
     timeout: float = 300.0,
+    onednn: bool | None = None,
 ) -> dict[str, Any]:
     """Choose the device and fix the number of threads; return what was chosen, for the record.
 
     `kind` is auto, cpu, gpu, mirrored or multi_worker; `threads` those of one CPU operation, None for one a core, or
-    for OMP_NUM_THREADS. `xla` is for whoever compiles the model. The others are of the kinds whose options have them.
-    Raises SettingError where there is no GPU, or where TensorFlow already runs with other settings.
+    for OMP_NUM_THREADS. `xla` is for whoever compiles the model. `onednn` is whether TensorFlow computes with it, None
+    for its own choice, or that of TF_ENABLE_ONEDNN_OPTS. The others are of the kinds whose options have them. Raises
+    SettingError where there is no GPU, or where TensorFlow already runs with other settings.
     """
     checks.choice("device", kind, ("auto", "cpu", "gpu", MIRRORED, MULTI_WORKER))
     wanted = int(threads or _cores())
+    choose_onednn(onednn)
     with starting.to_log():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
         _fix_threads(tf, wanted)
+        _check_onednn(onednn)
         if deterministic:
             tf.config.experimental.enable_op_determinism()
         if kind == "gpu" and not gpus:
@@ -55,13 +60,20 @@ def set_up(
             spread = {"replicas": over.num_replicas_in_sync, "hosts": list(workers.hosts)}
         tf.constant(0.0)
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
-    return {"kind": "gpu" if gpus else "cpu", "gpus": names, "threads": wanted, **spread}
+    kind = "gpu" if gpus else "cpu"
+    return {"kind": kind, "gpus": names, "threads": wanted, "onednn": keras_internals.onednn_is_on(), **spread}
 
 
 def hold_threads(threads: int | None) -> None:
     """Have TensorFlow start with so many threads, should something start it before `set_up` does."""
     if "tensorflow" not in sys.modules:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(int(threads or _cores()))
+
+
+def choose_onednn(wanted: bool | None) -> None:
+    """Have TensorFlow start with oneDNN or without it; None leaves it to others."""
+    if wanted is not None and "tensorflow" not in sys.modules:
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = str(int(wanted))
 
 
 def _cores() -> int:
@@ -83,3 +95,12 @@ def _fix_threads(tf: Any, wanted: int) -> None:
             f"device.threads: got {wanted}, but TensorFlow already runs with {now} and cannot change them; "
             "a sweep over threads needs a process for each job: hydra/launcher=submitit_local"
         ) from error
+
+
+def _check_onednn(wanted: bool | None) -> None:
+    is_on = keras_internals.onednn_is_on()
+    if wanted not in (None, is_on):
+        raise checks.SettingError(
+            f"device.onednn: got {wanted}, but TensorFlow runs {'with' if is_on else 'without'} it here and cannot "
+            "change that, expected null, or a process of its own with a TensorFlow that has it"
+        )

@@ -19,7 +19,7 @@ _ONE_AFTER_ANOTHER = (
     "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
 )
 # What TensorFlow takes only as it starts.
-_FIXED = ("device", "device.kind", "device.threads", "device.replicas", "device.deterministic")
+_FIXED = ("device", "device.kind", "device.threads", "device.replicas", "device.deterministic", "device.onednn")
 
 
 def has_workers(launcher: str) -> bool:

@@ -42,9 +42,9 @@ def keeper(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, stream: Any) 
 
 
 def note_differences(before: Mapping[str, Any], device: Mapping[str, Any]) -> None:
-    """Warn where a run goes on with other software or threads than it began with: its numbers may be others."""
-    theirs = {**(before.get("versions") or {}), "threads": (before.get("device") or {}).get("threads")}
-    for name, value in {**runs.versions(), "threads": device.get("threads")}.items():
+    """Warn where a run goes on with other software, threads or oneDNN than it began with: its numbers may be others."""
+    theirs = {**(before.get("versions") or {}), **(before.get("device") or {})}
+    for name, value in {**runs.versions(), **{name: device.get(name) for name in ("threads", "onednn")}}.items():
         if name in theirs and theirs[name] != value:
             log.warning("resume: %s was %s and is %s: the numbers may be others", name, theirs[name], value)
 

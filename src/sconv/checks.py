@@ -98,6 +98,13 @@ def integers(name: str, value: Any, *, at_least: int, example: str) -> tuple[int
     return tuple(integer(f"{name}[{place}]", item, at_least=at_least) for place, item in enumerate(items))
 
 
+def shares(name: str, value: Any, most: float = math.inf) -> tuple[float, ...]:
+    """Return a list of 1 to `most` numbers above 0 and at most 1 as a tuple, or raise an error."""
+    expected = "a list of numbers above 0 and at most 1, such as [0.6, 0.8, 1], an epoch or more for each"
+    items = listed(name, value, expected, (1, most))
+    return tuple(number(f"{name}[{place}]", item, above=0, at_most=1) for place, item in enumerate(items))
+
+
 def listed(name: str, value: Any, expected: str, lengths: tuple[float, float] = (0, math.inf)) -> list[Any]:
     """Return a list or the like, whose length is within `lengths`, or raise an error that says what is `expected`."""
     is_list = isinstance(value, Sequence) and not isinstance(value, (str, bytes))

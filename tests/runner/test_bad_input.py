@@ -68,6 +68,9 @@ LIGHT = [
     ("task=show lr_max=0", "lr_max", "0", "above 0"),
     ("task=show schedule=phases 'schedule.phases=[{pct: 1, lr: 3}]'", "schedule.phases[0].lr", "3", "a pair"),
     ("task=show dataset=fashion_mnist batch_size=60001", "batch_size", "60001", "at most the 60000 training"),
+    ("progressive_resizing=0.5", "progressive_resizing", "0.5", "[0.6, 0.8, 1]"),
+    ("epochs=2 progressive_resizing=[0.5,0.8,1]", "progressive_resizing", "[0.5, 0.8, 1]", "an epoch or more for each"),
+    ("progressive_resizing=[2]", "progressive_resizing[0]", "2", "at most 1"),
     ("precision=float8", "precision", "'float8'", "mixed_bfloat16"),
     ("l2=-1", "l2", "-1", "at least 0"),
     ("loss.label_smoothing=", "loss.label_smoothing", "''", "below 1"),
@@ -119,6 +122,11 @@ HEAVY = [
     ("+optimizer.momentun=0.9", "optimizer", "0.9", "did you mean momentum?"),
     ("loss._target_=keras.losses.Nonesuch", "loss._target_", "Nonesuch", "imported"),
     ("loss._target_=builtins.dict", "loss", "a dict", "a keras.Loss"),
+    ("progressive_resizing=[0.6,1]", "progressive_resizing", "17x17", "a model that ends in global pooling"),
+    (
+        *("dataset=synthetic dataset.shape=[6] model=mlp progressive_resizing=[0.6,1]", "progressive_resizing"),
+        *("(6,)", "images"),
+    ),
     ("optimizer._target_=builtins.dict", "optimizer", "a dict", "a keras.Optimizer"),
     ("device=gpu", "device", "gpu", "device=cpu"),
 ]

@@ -101,6 +101,7 @@ KNOBS = {
     "decay_all": Knob("true", beside=("l2=0.1",)),
     "lr_factors": Knob("{dense: 0.1}"),
     "freeze_epochs": Knob("1", beside=("lr_factors={dense: 0.1}",)),
+    "progressive_resizing": Knob("[0.5,1]", beside=(f"model._target_={HERE}.pooled",)),
     "epochs": Knob("1"),
     "batch_size": Knob("16"),
     "seed": Knob("1"),
@@ -137,6 +138,11 @@ def logits(input_shape, classes, **settings):
 def normalised(input_shape, classes, **settings):
     layers = [keras.layers.BatchNormalization(), linear(input_shape, classes)]
     return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def pooled(input_shape, classes, **settings):
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    return keras.Sequential([keras.Input(input_shape), *layers, keras.layers.Dense(classes, "softmax")])
 
 
 def linear(input_shape, classes, **settings):

@@ -145,6 +145,18 @@ def test_data_without_an_end_and_data_that_fails():
     assert not {"call", "predict_step"} & {*vars(model.layers[1]), *vars(model)}
 
 
+def test_a_stream_of_small_images_gives_those_of_full_size():
+    def cut(images, epoch):
+        return images[:, : 1 + tf.cast(epoch, tf.int32)]
+
+    whole, small = (TrainingStream(SPLIT, 8, seed=0, resize=resize) for resize in (None, cut))
+    model, again = network(), network()
+    sconv.update_bn(model, whole)
+    again.set_weights(model.get_weights())
+    sconv.update_bn(again, small)
+    assert_close(statistics(again), statistics(model), tolerance=0)
+
+
 def test_a_stream_gives_the_same_whatever_its_epoch():
     stream, models = TrainingStream(SPLIT, 8, seed=0), [network(), network()]
     models[1].set_weights(models[0].get_weights())

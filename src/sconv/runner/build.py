@@ -15,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks, runs
 from sconv.datasets import Dataset
+from sconv.datasets.pipeline import resizing
 from sconv.datasets.pipeline.batches import TrainingStream, first_images
 from sconv.runner.config import targets, validate
 from sconv.runner.devices import distribution
 from sconv.training import keras_building, keras_workers, replicas
 from sconv.training.acceleration import accelerate
 from sconv.training.execution import steps_per_execution
-from sconv.training.model_contract import check_model, label_depth, note_weaknesses
+from sconv.training.model_contract import check_model, check_sizes, label_depth, note_weaknesses
 from sconv.training.parameter_groups import group_parameters
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def build(cfg: DictConfig, dataset: Dataset, learning_rate: float) -> tuple[kera
         optimizer = _build_optimizer(cfg, model, learning_rate, math.ceil(len(dataset.train) / cfg.batch_size))
     augment = targets.instantiate("augment", cfg.augment)
     share = functools.partial(replicas.shared_out, strategy=model.distribute_strategy)
-    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, label_depth(model, loss), share)
+    resize = _resizing(cfg.progressive_resizing, cfg.epochs, model, dataset)
+    depth = label_depth(model, loss)
+    stream = TrainingStream(dataset.train, cfg.batch_size, cfg.seed, augment, depth, share, resize)
     images, labels = next(iter(stream.whole))
     per_execution = cfg.steps_per_execution
     if per_execution == "auto" and replicas.several_workers(model.distribute_strategy):
@@ -109,6 +112,20 @@ def _build_model(settings: DictConfig, dataset: Dataset, loss: keras.Loss) -> ke
     model = targets.instantiate("model", settings, **given)
     check_model(model, dataset, loss, settings._target_)
     return model
+
+
+def _resizing(shares: Any, epochs: int, model: keras.Model, dataset: Dataset) -> resizing.Resizing | None:
+    """What shrinks the training images of the first epochs, if anything does and the model takes it."""
+    if shares is None:
+        return None
+    if len(dataset.input_shape) != 3:
+        raise checks.SettingError(
+            f"progressive_resizing: got {list(shares)} and inputs of shape {dataset.input_shape}, expected images"
+        )
+    resize = resizing.progressive(tuple(shares), epochs)
+    shapes = {resizing.shape_of(share, dataset.input_shape) for share in shares}
+    check_sizes(model, sorted(shapes), "progressive_resizing")
+    return resize
 
 
 def _build_optimizer(

@@ -165,7 +165,7 @@ def _inputs(data: Any, batch_size: int | None) -> Any:
     """What `predict` takes, for any form of data; arrays are put into an order that is no order of classes."""
     data = streamed(data, batch_size)
     if isinstance(data, TrainingStream):
-        return data.batches
+        return data.full_size
     if isinstance(data, Split):
         data = (data.images,)
     if isinstance(data, (tuple, list)):

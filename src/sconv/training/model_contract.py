@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +71,25 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
             f"model: {source} gives no probabilities (a row sums to {outputs[0].sum():.3g}): end it in a softmax, or "
             f"set loss.from_logits=true"
         )
+
+
+def check_sizes(model: keras.Model, shapes: Iterable[tuple[int, ...]], name: str) -> None:
+    """Raise an error that begins with `name` unless `model` takes images of these shapes (height, width, channels)."""
+    import tensorflow as tf
+
+    # As in a step, where Keras does not hold the inputs against the size that the model was built for.
+    apply = tf.function(
+        model, [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)], jit_compile=False
+    )
+    for shape in shapes:
+        try:
+            apply(tf.zeros((1, *shape)))
+        except (tf.errors.OpError, ValueError) as error:
+            size, built = ("x".join(map(str, each[:2])) for each in (shape, model.input_shape[1:]))
+            raise checks.SettingError(
+                f"{name}: got a share that makes images {size}, which {model.name}, built for {built}, does not take, "
+                "expected null, larger shares, or a model that ends in global pooling"
+            ) from error
 
 
 def note_weaknesses(model: keras.Model, source: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sconv.datasets.dataset import Split, Stream
+from sconv.datasets.pipeline.resizing import Resizing
 
 # (images [batch, ...], labels [batch] or [batch, classes], key [2]) -> images, labels. One with a parameter `epoch`
 # also gets the number of the epoch, from 0.
@@ -23,8 +24,8 @@ class TrainingStream:
 
     Set `epoch` before an epoch begins. Only indices are shuffled; the images are gathered a batch at a time, as raw
     as they are, and then augmented by a key that depends on (seed, step) alone. A number for `one_hot` makes the
-    labels vectors of that many classes. The last batch of an epoch may be smaller. `batches` is what `share` makes of
-    the `whole` ones.
+    labels vectors of that many classes. The last batch of an epoch may be smaller. `batches` is what `resize` and
+    `share` make of the `whole` ones, `full_size` what `share` alone does.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class TrainingStream:
         augment: Augmentation | None = None,
         one_hot: int | None = None,
         share: Callable[[tf.data.Dataset], Any] | None = None,
+        resize: Resizing | None = None,
     ):
         self.steps_per_epoch = math.ceil(len(split) / batch_size)
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -62,13 +64,22 @@ class TrainingStream:
             counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
             return counted.prefetch(tf.data.AUTOTUNE)
 
+        def resized(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            assert resize is not None
+            return resize(images, self.epoch.read_value()), labels
+
         self._from_batch, self._share = from_batch, share or (lambda batches: batches)
+        self._resized = resized if resize else None
         self.whole = from_batch(0)
-        self.batches = self._share(self.whole)
+        self.full_size = self._share(self.whole)
+        self.batches = self._fed(self.whole) if resize else self.full_size
 
     def rest(self, first: int) -> Any:
         """The batches of an epoch from its batch `first` on, the same ones; those before are not made."""
-        return self._share(self._from_batch(first))
+        return self._fed(self._from_batch(first))
+
+    def _fed(self, whole: tf.data.Dataset) -> Any:
+        return self._share(whole.map(self._resized).prefetch(tf.data.AUTOTUNE) if self._resized else whole)
 
     def _steps(self, first: tf.Tensor) -> tf.data.Dataset:
         """The numbers of the epoch's steps from its step `first` on, counted from the beginning of training."""

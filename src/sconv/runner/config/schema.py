@@ -42,6 +42,7 @@ class Config:
     decay_all: bool = MISSING
     lr_factors: Any = None  # a mapping would take no new names from the command line
     freeze_epochs: int = 0
+    progressive_resizing: Any = None
     epochs: int = MISSING
     batch_size: int = MISSING
     seed: int = MISSING

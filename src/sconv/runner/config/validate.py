@@ -99,6 +99,8 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
             f"freeze_epochs: got {cfg.freeze_epochs} of epochs={cfg.epochs}, lr_factors={cfg.lr_factors}, "
             "expected some of the epochs, and lr_factors that name the layers to freeze: 'lr_factors={backbone: 0.01}'"
         )
+    if cfg.progressive_resizing is not None:
+        checks.shares("progressive_resizing", settings["progressive_resizing"], cfg.epochs)
     try:
         RangeTestSettings(**cfg.lr_find)
     except checks.UserError as error:

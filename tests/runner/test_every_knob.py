@@ -141,7 +141,7 @@ def normalised(input_shape, classes, **settings):
 
 
 def pooled(input_shape, classes, **settings):
-    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
     return keras.Sequential([keras.Input(input_shape), *layers, keras.layers.Dense(classes, "softmax")])
 
 

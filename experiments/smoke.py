@@ -20,6 +20,7 @@ from PIL import Image
 from experiments import tasks
 from experiments.batch_statistics import measure as batch_statistics
 from experiments.budgets import measure as budgets
+from experiments.cifar10_fast import measure as cifar10_fast
 from experiments.fine_tune import measure as fine_tune
 from experiments.keras_examples import examples, seconds
 from experiments.keras_examples import measure as keras_examples
@@ -45,7 +46,7 @@ def main() -> None:
         folder = Path(name)
         small_probe(folder)
         small_statistics(folder)
-        small_fine_tuning(folder)
+        small_folders(folder)
         small_momenta(folder)
         small_pairs(folder)
         small_rules(folder)
@@ -76,7 +77,7 @@ def small_statistics(folder: Path) -> None:
     run(batch_statistics, folder)
 
 
-def small_fine_tuning(folder: Path) -> None:
+def small_folders(folder: Path) -> None:
     split = made_up(32, 3).train
     for part in ("train", "test"):
         for label, name in enumerate((*fine_tune.BEFORE, *fine_tune.AFTER)):
@@ -86,6 +87,10 @@ def small_fine_tuning(folder: Path) -> None:
     fine_tune.BEFORE_EACH, fine_tune.TEST_EACH, fine_tune.EACH, fine_tune.EPOCHS = 4, 2, (4,), 2
     fine_tune.RATES, fine_tune.SEEDS, fine_tune.BATCH = (0.1,), ONE, 4
     run(fine_tune, folder, "--cifar10", str(folder))
+    cifar10_fast.ARGUMENTS += ["epochs=3", "batch_size=20", "model.widths=[8,8,8]"]
+    into = folder / "fast"
+    into.mkdir()
+    run(cifar10_fast, into, "--cifar10", str(folder), "--seeds", "0", "--runs", str(into / "runs"))
 
 
 def small_momenta(folder: Path) -> None:

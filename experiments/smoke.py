@@ -21,6 +21,7 @@ from experiments import tasks
 from experiments.batch_statistics import measure as batch_statistics
 from experiments.budgets import measure as budgets
 from experiments.cifar10_fast import measure as cifar10_fast
+from experiments.cifar10_fast import seconds as of_updates
 from experiments.fine_tune import measure as fine_tune
 from experiments.keras_examples import examples, seconds
 from experiments.keras_examples import measure as keras_examples
@@ -91,6 +92,8 @@ def small_folders(folder: Path) -> None:
     into = folder / "fast"
     into.mkdir()
     run(cifar10_fast, into, "--cifar10", str(folder), "--seeds", "0", "--runs", str(into / "runs"))
+    of_updates.UPDATES, of_updates.BATCH = 2, 10
+    run(of_updates, into, "--cifar10", str(folder), "--rounds", "1")
 
 
 def small_momenta(folder: Path) -> None:

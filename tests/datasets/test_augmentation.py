@@ -74,6 +74,12 @@ def test_alternating_flips_mirror_each_image_in_every_second_epoch(dtype, nested
     assert 0.42 < mirrored[0].mean() < 0.58
 
 
+def test_alternating_flips_take_half_of_images_of_ones_and_zeros_too():
+    images = (IMAGES > 127).astype(np.float32)
+    mirrored = origins(images, augmented(augmentation.flip(alternating=True), images=images)[0], 0)[:, 2]
+    assert 0.42 < mirrored.mean() < 0.58
+
+
 def test_the_crops_of_alternating_flips_are_those_of_others():
     by_chance, alternating = (origins(IMAGES, augmented(augmentation.standard(2, on))[0], 2) for on in (False, True))
     assert np.array_equal(by_chance[:, :2], alternating[:, :2])

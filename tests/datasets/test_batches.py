@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import operator
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import tensorflow as tf
 
 from sconv.datasets import Dataset, Split, Stream
 from sconv.datasets.building.subset import select
-from sconv.datasets.pipeline.batches import TrainingStream, evaluation_batches
+from sconv.datasets.pipeline.batches import TrainingStream, called_for, evaluation_batches
 
 COUNT, BATCH = 50, 16
 LABELS = np.arange(COUNT) % 3
@@ -90,6 +94,21 @@ def test_augmentation_that_asks_for_the_epoch_gets_it(make):
         seen = [images for images, _ in (*epoch(stream, number), *stream.rest(2))]
         assert len(seen) == 4 + 2
         assert {int(value) for images in seen for value in images} == {number}
+
+
+def test_an_epoch_is_given_to_those_alone_that_ask_for_it():
+    def augment(images, labels, key, epoch=7):
+        return images, labels + epoch
+
+    def asked(images, labels, *rest, **more):
+        return images, labels + len(rest) + 10 * len(more)
+
+    cases = [(augment, 3), (functools.partial(augment, epoch=5), 5), (asked, 1)]
+    for function, expected in cases:
+        assert called_for(function, 3)(0, 0, "key") == (0, expected)
+    with pytest.raises(ValueError, match="signature"):
+        inspect.signature(operator.itemgetter(1))
+    assert called_for(operator.itemgetter(1), 3)([5, 6]) == 6
 
 
 @BOTH

@@ -68,6 +68,7 @@ LIGHT = [
     ("task=show lr_max=0", "lr_max", "0", "above 0"),
     ("task=show schedule=phases 'schedule.phases=[{pct: 1, lr: 3}]'", "schedule.phases[0].lr", "3", "a pair"),
     ("task=show dataset=fashion_mnist batch_size=60001", "batch_size", "60001", "at most the 60000 training"),
+    ("'progressive_resizing=${lr_find.end_lr}'", "progressive_resizing", "10.0", "[0.6, 0.8, 1]"),
     ("progressive_resizing=0.5", "progressive_resizing", "0.5", "[0.6, 0.8, 1]"),
     ("epochs=2 progressive_resizing=[0.5,0.8,1]", "progressive_resizing", "[0.5, 0.8, 1]", "an epoch or more for each"),
     ("progressive_resizing=[2]", "progressive_resizing[0]", "2", "at most 1"),
@@ -123,6 +124,13 @@ HEAVY = [
     ("loss._target_=keras.losses.Nonesuch", "loss._target_", "Nonesuch", "imported"),
     ("loss._target_=builtins.dict", "loss", "a dict", "a keras.Loss"),
     ("progressive_resizing=[0.6,1]", "progressive_resizing", "17x17", "a model that ends in global pooling"),
+    (
+        *(
+            "dataset=synthetic dataset.shape=[12,12,3] model=airbench progressive_resizing=[0.7,1]",
+            "progressive_resizing",
+        ),
+        *("8x8", "larger shares"),
+    ),
     (
         *("dataset=synthetic dataset.shape=[6] model=mlp progressive_resizing=[0.6,1]", "progressive_resizing"),
         *("(6,)", "images"),

@@ -285,6 +285,12 @@ print(threads, is_op_determinism_enabled(), keras_internals.onednn_is_on())
 """
 
 
+@pytest.mark.filterwarnings("ignore:lr_find")
+def test_a_range_test_is_made_on_whole_images(look):
+    model = f"model._target_={HERE}.pooled"
+    assert look("range_test", model) == look("range_test", model, "progressive_resizing=[0.5,1]")
+
+
 def saved(directory):
     return keras.saving.load_model(directory / "model.keras")
 

@@ -10,6 +10,8 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from sconv.datasets.dataset import Stream
 from sconv.runner import errors, resuming
 from sconv.runner.tasks import giving_up, going_on
 from sconv.runner.tasks.train import train as train_task
-from sconv.training import checkpoint_file
+from sconv.training import checkpoint_file, keras_internals
 from sconv.training.recording import Diverged
 
 # Each trains, or starts a process of its own.
@@ -46,6 +48,10 @@ KINDS = {
     "averaged weights": (*MLP, "optimizer.use_ema=true", "optimizer.ema_momentum=0.8"),
     "accumulation": (*MLP, "optimizer=adam", "+optimizer.gradient_accumulation_steps=2"),
     "normalisation, found lr_max": (f"model._target_={HERE}.normalised", "lr_max=auto", "lr_find.max_steps=60"),
+    "small images first": (
+        *(f"model._target_={HERE}.pooled", "dataset.shape=[12,12,1]", "progressive_resizing=[0.5,1]"),
+        *("epochs=2", "augment=flip", "augment.alternating=true"),
+    ),
     "streamed": (*MLP, f"dataset._target_={HERE}.streamed", "dataset.classes=null", "dataset.train_size=null"),
 }
 
@@ -53,6 +59,12 @@ KINDS = {
 def normalised(input_shape, classes, **settings):
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
     layers += [keras.layers.Flatten(), keras.layers.Dropout(0.2), keras.layers.Dense(classes, "softmax")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def pooled(input_shape, classes, **settings):
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    layers += [keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(classes, "softmax")]
     return keras.Sequential([keras.Input(input_shape), *layers])
 
 
@@ -155,6 +167,23 @@ def test_resumed_it_is_the_same_run(job, whole, tmp_path, kind):
         assert not (into / "lr_find.json").exists()
         (told,) = runs.read_summary(into)["resumed"]
         assert told["changed"] == {}
+
+
+def test_it_goes_on_with_the_onednn_of_its_record(tmp_path):
+    """What the record names is imported, and TensorFlow with it, before the device of the run is set up."""
+    other = not keras_internals.onednn_is_on()
+    surroundings = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+
+    def sconv(*arguments):
+        command = [sys.executable, "-m", "sconv", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=300)
+
+    began = sconv(*SMALL, *MLP, f"device.onednn={other}", "hydra.run.dir=run")
+    assert began.returncode == 0, began.stderr
+    again = sconv("resume=run", "resume_allow=[epochs]", "epochs=3")
+    assert (again.returncode, again.stderr) == (0, "")
+    summary = runs.read_summary(tmp_path / "run")
+    assert (summary["status"], summary["device"]["onednn"], summary["steps"]) == ("finished", other, 3 * BATCHES)
 
 
 # --- Divergence ----------------------------------------------------------------------------------------------------

@@ -16,13 +16,13 @@ import warnings
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from sconv import checks, output, runs
 from sconv.runner import errors, stops
 from sconv.runner.claiming import claim, setting_of
 from sconv.runner.config import leftovers, schema, targets, validate
-from sconv.runner.devices import cluster, starting
+from sconv.runner.devices import cluster, setup, starting
 from sconv.runner.job import Job, from_hydra
 from sconv.runner.sweeps import resume
 from sconv.runner.sweeps.brought import carrying
@@ -98,6 +98,8 @@ def _carry_out(this: Job) -> Exception | None:
     with contextlib.ExitStack() as ours:
         try:
             checks.keras_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
+            # Before anything that may import TensorFlow: what a configuration or a record names is imported to see it.
+            setup.choose_onednn(OmegaConf.select(this.cfg, "device.onednn"))
             if before := resume.finished_before(this.cfg):
                 print(f"finished before: {before.name}")
                 return None

@@ -34,9 +34,7 @@ def plan(cfg: DictConfig, keep_data: bool = False) -> Plan:
     `keep_data` keeps the data for the next job of this process that asks for the same.
     """
     schedule = build_schedule(cfg)
-    # Some datasets come through TensorFlow.
-    setup.hold_threads(OmegaConf.select(cfg, "device.threads"))
-    setup.choose_onednn(OmegaConf.select(cfg, "device.onednn"))
+    setup.hold_threads(OmegaConf.select(cfg, "device.threads"))  # some datasets come through TensorFlow
     dataset = load_dataset(cfg.dataset, keep_data)
     parts = OmegaConf.select(cfg, "optimizer.gradient_accumulation_steps") or 1
     steps = updates(dataset.name, len(dataset.train), cfg.epochs, cfg.batch_size) // int(parts)

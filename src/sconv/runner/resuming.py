@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sconv import checks, runs
 from sconv.runner.config.schema import Config
 from sconv.runner.config.trusted import MODELS, OWN, SCHEDULES, check_targets, foreign
-from sconv.runner.devices import cluster, precision
+from sconv.runner.devices import cluster, precision, setup
 from sconv.runner.job import Job
 from sconv.training import checkpoint_file
 
@@ -71,11 +71,12 @@ def taken_up(job: Job) -> Job | None:
     if summary.get("status") == "finished" and not changed:
         return None
     _check_changes(changed, record, asked)
+    own = record.settings.get("device") or {}
+    setup.choose_onednn(asked.device.onednn if any(map(_is_of_device, job.given)) else own.get("onednn"))
     check_targets(record.settings, (*ALLOWED, *asked.allowed_targets))
     beside = {"resume": asked.resume, "resume_allow": list(asked.resume_allow)}
-    before = (record.settings.get("device") or {}).get("kind")
     # Who the workers are is never as it was: each of them has to be told.
-    if before == cluster.MULTI_WORKER or any(map(_is_of_device, job.given)):
+    if own.get("kind") == cluster.MULTI_WORKER or any(map(_is_of_device, job.given)):
         beside["device"] = asked.device
     cfg = _configuration(record, {**changed, **beside})
     taken = dataclasses.replace(job, cfg=cfg, choices=record.choices, overrides=())

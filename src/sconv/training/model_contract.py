@@ -74,22 +74,34 @@ def check_model(model: Any, dataset: Dataset, loss: keras.Loss, source: str) -> 
 
 
 def check_sizes(model: keras.Model, shapes: Iterable[tuple[int, ...]], name: str) -> None:
-    """Raise an error that begins with `name` unless `model` takes images of these shapes (height, width, channels)."""
+    """Raise an error that begins with `name` unless `model` tells images of these shapes (height, width, channels).
+
+    One that was built for larger images may fail on them, or make the same of all, where nothing is left to pool.
+    """
     import tensorflow as tf
 
     # As in a step, where Keras does not hold the inputs against the size that the model was built for.
-    apply = tf.function(
-        model, [tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)], jit_compile=False
-    )
-    for shape in shapes:
+    any_size = tf.TensorSpec((None, None, None, model.input_shape[-1]), tf.float32)
+    apply = tf.function(lambda images: tf.cast(model(images), tf.float32), [any_size], jit_compile=False)
+
+    def fault(shape: tuple[int, ...]) -> str | None:
         try:
-            apply(tf.zeros((1, *shape)))
-        except (tf.errors.OpError, ValueError) as error:
-            size, built = ("x".join(map(str, each[:2])) for each in (shape, model.input_shape[1:]))
+            outputs = apply(np.random.default_rng(0).integers(0, 256, (2, *shape)).astype(np.float32)).numpy()
+        except Exception:
+            return "does not take"
+        if not np.isfinite(outputs).all():
+            return "makes no finite numbers of"
+        return "does not tell apart" if np.array_equal(*outputs) else None
+
+    own = tuple(model.input_shape[1:])
+    usual = fault(own)
+    for shape in shapes:
+        if (found := fault(shape)) not in (None, usual):
+            size, built = ("x".join(map(str, each[:2])) for each in (shape, own))
             raise checks.SettingError(
-                f"{name}: got a share that makes images {size}, which {model.name}, built for {built}, does not take, "
+                f"{name}: got a share that makes images {size}, which {model.name}, built for {built}, {found}, "
                 "expected null, larger shares, or a model that ends in global pooling"
-            ) from error
+            )
 
 
 def note_weaknesses(model: keras.Model, source: str) -> None:

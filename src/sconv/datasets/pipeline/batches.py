@@ -61,25 +61,29 @@ class TrainingStream:
             else:
                 numbered = tf.data.Dataset.zip(shuffled(numbers), numbers.flat_map(self._steps))
                 batches = numbered.map(_augmented(whole, augment, seed, self.steps_per_epoch))
-            counted = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
-            return counted.prefetch(tf.data.AUTOTUNE)
+            return counted(batches, first)
 
-        def resized(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            assert resize is not None
-            return resize(images, self.epoch.read_value()), labels
+        def counted(batches: tf.data.Dataset, first: int) -> tf.data.Dataset:
+            known = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
+            return known.prefetch(tf.data.AUTOTUNE)
 
-        self._from_batch, self._share = from_batch, share or (lambda batches: batches)
-        self._resized = resized if resize else None
+        def fed(first: int) -> tf.data.Dataset:
+            if resize is None:
+                return from_batch(first)
+            numbered = tf.data.Dataset.zip(
+                from_batch(first), tf.data.Dataset.range(first, first + 1).flat_map(self._steps)
+            )
+            resized = numbered.map(lambda batch, step: (resize(batch[0], step // self.steps_per_epoch), batch[1]))
+            return counted(resized, first)
+
+        self._fed, self._share = fed, share or (lambda batches: batches)
         self.whole = from_batch(0)
         self.full_size = self._share(self.whole)
-        self.batches = self._fed(self.whole) if resize else self.full_size
+        self.batches = self._share(fed(0)) if resize else self.full_size
 
     def rest(self, first: int) -> Any:
         """The batches of an epoch from its batch `first` on, the same ones; those before are not made."""
-        return self._fed(self._from_batch(first))
-
-    def _fed(self, whole: tf.data.Dataset) -> Any:
-        return self._share(whole.map(self._resized).prefetch(tf.data.AUTOTUNE) if self._resized else whole)
+        return self._share(self._fed(first))
 
     def _steps(self, first: tf.Tensor) -> tf.data.Dataset:
         """The numbers of the epoch's steps from its step `first` on, counted from the beginning of training."""
@@ -88,8 +92,13 @@ class TrainingStream:
 
 
 def called_for(augment: Augmentation, epoch: tf.Tensor) -> Augmentation:
-    """The augmentation of this epoch."""
-    return functools.partial(augment, epoch=epoch) if "epoch" in inspect.signature(augment).parameters else augment
+    """The augmentation of this epoch, if it asks for one."""
+    try:
+        wanted = "epoch" in inspect.signature(augment).parameters
+    except (TypeError, ValueError):  # of a compiled function, which tells nothing of itself
+        return augment
+    is_bound = "epoch" in getattr(augment, "keywords", {})
+    return functools.partial(augment, epoch=epoch) if wanted and not is_bound else augment
 
 
 def _augmented(whole: Callable[..., Any], augment: Augmentation, seed: int, steps_per_epoch: int) -> Callable[..., Any]:

@@ -100,7 +100,9 @@ def validate(cfg: DictConfig, in_sweep: bool) -> None:
             "expected some of the epochs, and lr_factors that name the layers to freeze: 'lr_factors={backbone: 0.01}'"
         )
     if cfg.progressive_resizing is not None:
-        checks.shares("progressive_resizing", settings["progressive_resizing"], cfg.epochs)
+        sizes = cfg.progressive_resizing
+        read = OmegaConf.to_container(sizes, resolve=True) if OmegaConf.is_config(sizes) else sizes
+        checks.shares("progressive_resizing", read, cfg.epochs)
     try:
         RangeTestSettings(**cfg.lr_find)
     except checks.UserError as error:

@@ -70,9 +70,9 @@ def hold_threads(threads: int | None) -> None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(int(threads or _cores()))
 
 
-def choose_onednn(wanted: bool | None) -> None:
-    """Have TensorFlow start with oneDNN or without it; None leaves it to others."""
-    if wanted is not None and "tensorflow" not in sys.modules:
+def choose_onednn(wanted: Any) -> None:
+    """Have TensorFlow start with oneDNN or without it; what is neither leaves it to others."""
+    if isinstance(wanted, bool) and "tensorflow" not in sys.modules:
         os.environ["TF_ENABLE_ONEDNN_OPTS"] = str(int(wanted))
 
 

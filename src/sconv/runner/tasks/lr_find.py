@@ -24,7 +24,8 @@ from sconv.runner.tasks import range_test_screen
 from sconv.training import keras_internals
 
 # What a range test does not depend on: two runs that differ only here share one.
-_IRRELEVANT = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "range_grid", *NOT_OF_THE_JOB)
+_NOT_OF_THE_TEST = ("task", "schedule", "epochs", "name", "lr_max", "experiment", "range_grid", "progressive_resizing")
+_IRRELEVANT = (*_NOT_OF_THE_TEST, *NOT_OF_THE_JOB)
 # What a training that follows is not told.
 _OF_THE_TEST = r"(task|lr_max|lr_find\.\w+|hydra\.run\.dir)="
 # An optimizer's own learning rate, while a range test raises it.
@@ -88,8 +89,10 @@ def carry_out(cfg: DictConfig, run: runs.RunWriter, dataset: Dataset, momentum: 
     from sconv.runner.build import build, record_model
     from sconv.training.attach import own_momentum
 
+    own: dict[str, Any] = {"progressive_resizing": None}  # images that change in its course would move its loss too
     if cfg.freeze_epochs:
-        cfg = cast(DictConfig, OmegaConf.merge(cfg, {"freeze_epochs": cfg.lr_find.max_steps}))  # what is trained first
+        own["freeze_epochs"] = cfg.lr_find.max_steps  # what is trained first
+    cfg = cast(DictConfig, OmegaConf.merge(cfg, own))
     model, stream = build(cfg, dataset, _ANY)
     record_model(run, cfg, model)
     held = momentum if own_momentum(model.optimizer)[1] else None

@@ -22,7 +22,7 @@ from experiments.table import Table
 from sconv import schedules
 
 HERE = Path(__file__).parent
-SGD, FREE = (lambda: keras.optimizers.SGD(momentum=0.9)), ScheduleFreeAdamW
+SGD, ADAM, FREE = (lambda: keras.optimizers.SGD(momentum=0.9)), keras.optimizers.Adam, ScheduleFreeAdamW
 # A function of the peak each; the momentum, 0.9, is the optimizer's own where the schedule does not move it.
 SCHEDULES = {
     "constant": schedules.constant,
@@ -32,12 +32,14 @@ SCHEDULES = {
     "warmup_stable_decay": schedules.warmup_stable_decay,
     "onecycle": schedules.onecycle,
     "onecycle_fastai": schedules.onecycle_fastai,
+    "adam": schedules.constant,
+    "adam_onecycle": schedules.onecycle_fastai,
     "schedule_free": schedules.constant,
 }
-OPTIMIZERS = {name: FREE if name == "schedule_free" else SGD for name in SCHEDULES}
+OPTIMIZERS = {**dict.fromkeys(SCHEDULES, SGD), "adam": ADAM, "adam_onecycle": ADAM, "schedule_free": FREE}
 BUDGETS = {"lenet5-fashion_10k": (1, 2, 4, 8, 16, 32), "normalised-cifar10_5k": (2, 4, 8, 16)}
 GRID = {"lenet5-fashion_10k": range(-7, 0), "normalised-cifar10_5k": range(-5, 2)}  # powers of two
-ADAPTIVE = -6  # powers of two by which Adam's rates lie below
+ADAPTIVE = -4  # powers of two by which Adam's rates lie below
 SEARCHED, TESTED = range(2), range(10, 15)
 COLUMNS = ("task", "schedule", "epochs", "lr_max", "part", "seed", "validation", "test")
 
@@ -57,7 +59,7 @@ def main() -> None:
         for epochs in BUDGETS[task]:
             for name in arguments.schedules:
                 optimizer = OPTIMIZERS[name]
-                grid = [power + (ADAPTIVE if optimizer is FREE else 0) for power in GRID[task]]
+                grid = [power + (0 if optimizer is SGD else ADAPTIVE) for power in GRID[task]]
                 line(table, trainers[optimizer], {"task": task, "schedule": name, "epochs": epochs}, grid)
 
 

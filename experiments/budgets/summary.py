@@ -38,6 +38,8 @@ NAMES = {
     "warmup_stable_decay": "warm-up, stable, decay",
     "onecycle": "1cycle, three phases",
     "onecycle_fastai": "1cycle, two phases",
+    "adam": "constant, Adam",
+    "adam_onecycle": "1cycle, two phases, Adam",
     "schedule_free": "schedule-free AdamW",
 }
 LOOKS = {

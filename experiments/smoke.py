@@ -92,7 +92,7 @@ def small_folders(folder: Path) -> None:
     into = folder / "fast"
     into.mkdir()
     run(cifar10_fast, into, "--cifar10", str(folder), "--seeds", "0", "--runs", str(into / "runs"))
-    of_updates.UPDATES, of_updates.BATCH = 2, 10
+    of_updates.UPDATES = 2
     run(of_updates, into, "--cifar10", str(folder), "--rounds", "1")
 
 

@@ -18,8 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
 from benchmarks import harness
 from experiments.table import Table
+from sconv.runner.config import schema
 
 HERE = Path(__file__).parent
 SEEDS, ARGUMENTS = range(5), ["experiment=cifar10_fast", "device.onednn=true"]
@@ -70,6 +74,13 @@ def trained(images: str, seed: int, threads: int, directory: Path) -> dict[str, 
         "seconds_compiling": seconds["compile"],
         "seconds_evaluating": seconds["evaluation"],
     }
+
+
+def installed() -> DictConfig:
+    """The configuration that is trained."""
+    schema.register()
+    with initialize_config_dir(str(schema.CONF), version_base="1.3"):
+        return compose("config", ARGUMENTS)
 
 
 def sconv(arguments: Sequence[str]) -> None:

@@ -7,47 +7,52 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 HERE = Path(__file__).parent
 
 
 def accuracy() -> str:
-    """Mean and deviation of the seeds, alone and with mirrored images."""
+    """What the seeds end at, alone and with mirrored images: mean, and deviation of more than one."""
     rows = pd.read_csv(HERE / "results.csv")
-    alone, both = (f"{100 * rows[name].mean():.2f} ± {100 * rows[name].std():.2f}" for name in ("accuracy", "mirrored"))
-    return f"{alone} % of the test images right, {both} % with each image's mirror image, {len(rows)} seeds"
+    alone, both = (_told(100 * rows[name]) for name in ("accuracy", "mirrored"))
+    seeds = f"{len(rows)} seeds" if len(rows) > 1 else "one seed"
+    return f"{alone} % of the test images right, {both} % with each image's mirror image ({seeds})"
 
 
-def updates() -> pd.DataFrame:
-    """Medians over the rounds of seconds.csv, a row a way: seconds of an update, of tracing, of an evaluation."""
-    rows = pd.read_csv(HERE / "seconds.csv")
-    each = pd.DataFrame(
-        {
-            "way": rows["way"],
-            "update": rows.training / rows.updates,
-            "compiling": rows.compiling,
-            "evaluation": rows.evaluating / rows.epochs,
-        }
-    )
-    return each.groupby("way").median()
+def _told(values: pd.Series) -> str:
+    return f"{values.mean():.2f} ± {values.std():.2f}" if len(values) > 1 else f"{values.mean():.2f}"
 
 
 def duration() -> str:
-    """What one training takes on both cores: its updates, tracing, and one evaluation at its end."""
-    seconds, steps = updates().loc["progressive"], int(pd.read_csv(HERE / "results.csv").updates.iloc[0])
-    total = steps * seconds["update"] + seconds.compiling + seconds.evaluation
-    return (
-        f"{steps:,} updates of {1000 * seconds['update']:.0f} ms, tracing and one evaluation: {total / 60:.1f} minutes"
-    )
+    """What one training takes by seconds.csv: its updates, tracing, and one evaluation at its end."""
+    epochs, steps = _lengths()
+    each, once = _seconds()
+    counts = [len(part) * steps // epochs for part in np.array_split(np.arange(epochs), len(each))]
+    total = float(np.dot(counts, each) + once)
+    return f"{steps:,} updates, tracing and one evaluation take {total / 60:.1f} minutes"
 
 
-def saved() -> str:
-    """How much longer the same updates take without small images: the median of the ratios within rounds."""
-    rows = pd.read_csv(HERE / "seconds.csv").pivot(index="round", columns="way", values="training")
-    return f"{(rows['full size'] / rows['progressive']).median():.2f} times as long"
+def full_size() -> str:
+    """How much longer the same updates take without small images."""
+    epochs, _ = _lengths()
+    each, _ = _seconds()
+    counts = [len(part) for part in np.array_split(np.arange(epochs), len(each))]
+    return f"{epochs * each[-1] / np.dot(counts, each):.2f} times as long"
+
+
+def _lengths() -> tuple[int, int]:
+    first = pd.read_csv(HERE / "results.csv").iloc[0]
+    return int(first.epochs), int(first.updates)
+
+
+def _seconds() -> tuple[list[float], float]:
+    """Medians over the rounds: of an update at each share, rising; and of what comes once."""
+    rows = pd.read_csv(HERE / "seconds.csv")
+    return rows.groupby("share").seconds.median().tolist(), float((rows.compiling + rows.evaluation).median())
 
 
 if __name__ == "__main__":
-    for line in (accuracy(), duration(), saved()):
+    for line in (accuracy(), duration(), full_size()):
         print(line)

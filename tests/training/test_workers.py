@@ -54,7 +54,7 @@ def test_no_example_is_seen_twice_and_all_are_seen(workers, here, size, batch):
             assert [label for part in of_step for label in part] == expected
             assert max(map(len, of_step)) - min(map(len, of_step)) <= 1
         assert sorted(label for read in parts for part in read for label in part) == rows.tolist()
-    rest = share(stream._from_batch(1)) if len(whole) > 1 else None
+    rest = stream.rest(1) if len(whole) > 1 else None
     assert rest is None or [len(list(read)) for read in rest.of_workers] == [here * (len(whole) - 1)] * workers
 
 

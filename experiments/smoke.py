@@ -79,21 +79,20 @@ def small_statistics(folder: Path) -> None:
 
 
 def small_folders(folder: Path) -> None:
-    split = made_up(32, 3).train
+    split, images, into = made_up(32, 3).train, folder / "images", folder / "fast"
     for part in ("train", "test"):
         for label, name in enumerate((*fine_tune.BEFORE, *fine_tune.AFTER)):
-            (folder / part / name).mkdir(parents=True)
+            (images / part / name).mkdir(parents=True)
             for number, pixels in enumerate(split.images[split.labels == label]):
-                Image.fromarray(pixels).save(folder / part / name / f"{number}.png")
+                Image.fromarray(pixels).save(images / part / name / f"{number}.png")
     fine_tune.BEFORE_EACH, fine_tune.TEST_EACH, fine_tune.EACH, fine_tune.EPOCHS = 4, 2, (4,), 2
     fine_tune.RATES, fine_tune.SEEDS, fine_tune.BATCH = (0.1,), ONE, 4
-    run(fine_tune, folder, "--cifar10", str(folder))
+    run(fine_tune, folder, "--cifar10", str(images))
     cifar10_fast.ARGUMENTS += ["epochs=3", "batch_size=20", "model.widths=[8,8,8]"]
-    into = folder / "fast"
     into.mkdir()
-    run(cifar10_fast, into, "--cifar10", str(folder), "--seeds", "0", "--runs", str(into / "runs"))
+    run(cifar10_fast, into, "--cifar10", str(images), "--seeds", "0", "--runs", str(into / "runs"))
     of_updates.UPDATES = 2
-    run(of_updates, into, "--cifar10", str(folder), "--rounds", "1")
+    run(of_updates, into, "--cifar10", str(images), "--rounds", "1")
 
 
 def small_momenta(folder: Path) -> None:

@@ -1,6 +1,8 @@
-"""The figures of the page, from results.csv and seconds.csv. Needs neither Keras nor TensorFlow.
+"""The figures of the page, from results.csv and seconds.csv.
 
-python -m experiments.cifar10_fast.summary
+    python -m experiments.cifar10_fast.summary
+
+Needs neither Keras nor TensorFlow.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def taken_up(job: Job) -> Job | None:
         return None
     _check_changes(changed, record, asked)
     own = record.settings.get("device") or {}
-    setup.choose_onednn(asked.device.onednn if any(map(_is_of_device, job.given)) else own.get("onednn"))
+    given = OmegaConf.select(asked, "device.onednn")
+    setup.choose_onednn(given if any(map(_is_of_device, job.given)) else own.get("onednn"))
     check_targets(record.settings, (*ALLOWED, *asked.allowed_targets))
     beside = {"resume": asked.resume, "resume_allow": list(asked.resume_allow)}
     # Who the workers are is never as it was: each of them has to be told.

@@ -22,6 +22,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from benchmarks.networks import CLASSES, NETWORKS
+
 # Seconds for one answer: far more than the longest compilation takes.
 PATIENCE = 1800.0
 
@@ -38,6 +40,11 @@ class Task:
     threads: int
     weights: str
     directory: str
+
+    @property
+    def lr_max(self) -> float:
+        """The peak of the cycle that all train under."""
+        return NETWORKS[self.network].lr_max
 
 
 class PeerError(RuntimeError):
@@ -120,7 +127,6 @@ class Turns:
 
 def images_and_labels(task: Task) -> tuple[np.ndarray, np.ndarray]:
     """What is trained on: uint8 images [batch * steps, ...] and labels, the same for every peer."""
-    from benchmarks.networks import CLASSES, NETWORKS
     from sconv.datasets import synthetic
 
     shape = NETWORKS[task.network].shape

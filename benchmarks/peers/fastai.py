@@ -11,7 +11,7 @@ from fastai.basics import Callback, DataLoaders, Learner
 from fastai.callback import progress, schedule  # noqa: F401  give the Learner fit_one_cycle and no_bar
 from fastai.optimizer import SGD
 
-from benchmarks.peers import LR_MAX, MOMENTUM, pytorch_networks
+from benchmarks.peers import MOMENTUM, pytorch_networks
 from benchmarks.peers.pytorch import as_batch, prepared
 from benchmarks.worker import Task, Turns
 
@@ -72,4 +72,4 @@ def train(task: Task, turns: Turns) -> None:
     )
     turns.ready(pytorch_networks.count(model))
     with learner.no_logging(), learner.no_bar():
-        learner.fit_one_cycle(task.epochs, LR_MAX)
+        learner.fit_one_cycle(task.epochs, task.lr_max)

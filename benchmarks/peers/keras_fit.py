@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from benchmarks.peers import LR_MAX, MOMENTUM
+from benchmarks.peers import MOMENTUM
 from benchmarks.peers.keras_models import in_turn, load_weights, stock
 from benchmarks.worker import Task, Turns, images_and_labels
 from sconv.schedules import onecycle_fastai
@@ -28,9 +28,9 @@ def train(task: Task, turns: Turns) -> None:
     """Train the task."""
     model = stock(task)
     load_weights(model, task.weights)
-    optimizer = keras.optimizers.SGD(LR_MAX, momentum=MOMENTUM)
+    optimizer = keras.optimizers.SGD(task.lr_max, momentum=MOMENTUM)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    rates, _ = onecycle_fastai(LR_MAX).sample(task.epochs * task.steps)
+    rates, _ = onecycle_fastai(task.lr_max).sample(task.epochs * task.steps)
     usual = [
         SetRate(rates),
         keras.callbacks.TensorBoard(f"{task.directory}/logs", update_freq="batch"),

@@ -11,7 +11,6 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from benchmarks.networks import CLASSES, NETWORKS
-from benchmarks.peers import LR_MAX
 from benchmarks.worker import Task, Turns, images_and_labels
 from sconv.runner.config import schema, targets
 from sconv.runner.devices import setup
@@ -33,7 +32,7 @@ def composed(task: Task) -> DictConfig:
         f"batch_size={task.batch}",
         f"epochs={task.epochs}",
         f"precision={task.precision}",
-        f"lr_max={LR_MAX}",
+        f"lr_max={task.lr_max}",
         f"device.threads={task.threads}",
     ]
     schema.register()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from benchmarks.peers import LR_MAX, MOMENTUM
+from benchmarks.peers import MOMENTUM
 from benchmarks.peers.keras_models import load_weights, stock
 from benchmarks.worker import Task, Turns, images_and_labels
 from sconv.schedules import onecycle_fastai
@@ -15,7 +15,7 @@ def train(task: Task, turns: Turns) -> None:
     """Train the task."""
     model = stock(task)
     load_weights(model, task.weights)
-    optimizer = keras.optimizers.SGD(LR_MAX, momentum=MOMENTUM)
+    optimizer = keras.optimizers.SGD(task.lr_max, momentum=MOMENTUM)
     optimizer.build(model.trainable_variables)
     loss_of = keras.losses.SparseCategoricalCrossentropy()
 
@@ -29,7 +29,7 @@ def train(task: Task, turns: Turns) -> None:
     arrays = images_and_labels(task)
     batches = tf.data.Dataset.from_tensor_slices(arrays).shuffle(len(arrays[0]), seed=0).batch(task.batch)
     batches = batches.prefetch(tf.data.AUTOTUNE)
-    rates = iter(onecycle_fastai(LR_MAX).sample(task.epochs * task.steps)[0])
+    rates = iter(onecycle_fastai(task.lr_max).sample(task.epochs * task.steps)[0])
     turns.ready(model.count_params())
     for _ in range(task.epochs):
         turns.begin()

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import tensorflow as tf
+from omegaconf import OmegaConf
 from PIL import Image
 
 from experiments import tasks
@@ -119,6 +120,8 @@ def small_lenets(folder: Path) -> None:
     tasks.LENETS = {"small": dataclasses.replace(tasks.LENETS["mnist_3k"], data=lambda: few, batch_size=20)}
     smith2018.GRIDS = {recipe: range(-3, -1) for recipe in smith2018.RECIPES}
     smith2018.SEARCHED = smith2018.TESTED = ONE
+    installed = smith2018.installed
+    smith2018.installed = lambda experiment: OmegaConf.merge(installed(experiment), {"epochs": 4})
     into = folder / "lenets"
     into.mkdir()
     run(smith2018, into)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from torch.nn.functional import pad
 from benchmarks.networks import CLASSES, NETWORKS
 
 
-def build(name: str) -> nn.Module:
+def build(name: str, **settings: Any) -> nn.Module:
     """The network of that name, for raw images [batch, channels, height, width]; gives logits."""
     network = NETWORKS[name]
-    return _BUILDERS[network.option](network.shape, **network.settings)
+    return _BUILDERS[network.option](network.shape, **{**network.settings, **settings})
 
 
 def count(model: nn.Module) -> int:
@@ -190,10 +190,10 @@ class Shifted(nn.BatchNorm2d):
         self.weight = None
 
 
-def _airbench(shape: tuple[int, ...]) -> nn.Module:
+def _airbench(shape: tuple[int, ...], widths: Sequence[int] = (64, 128, 128)) -> nn.Module:
     whitening = nn.Conv2d(shape[-1], 8 * shape[-1], 2).requires_grad_(False)
     layers, inside = [Scaled(), whitening, nn.ReLU(inplace=True)], 8 * shape[-1]
-    for outside in (64, 128, 128):
+    for outside in widths:
         layers += [_convolution(inside, outside), nn.MaxPool2d(2), Shifted(outside, 0.4), nn.ReLU(inplace=True)]
         layers += [_convolution(outside, outside), Shifted(outside, 0.4), nn.ReLU(inplace=True)]
         inside = outside

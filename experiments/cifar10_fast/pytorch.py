@@ -127,7 +127,7 @@ def network(recipe: DictConfig, data: Dataset, seed: int) -> torch.nn.Module:
     keras.utils.set_random_seed(seed)
     settings = {name: value for name, value in recipe.model.items() if name != "_target_"}
     stock = airbench.build(data.input_shape, data.classes, **settings, training_images=data.train.images)
-    model = pytorch_networks.build("airbench").to(memory_format=torch.channels_last)
+    model = pytorch_networks.build("airbench", widths=recipe.model.widths).to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder:
         save_weights(stock, f"{folder}/weights.npz")
         pytorch_networks.load_weights(model, f"{folder}/weights.npz")

@@ -47,7 +47,9 @@ def peer() -> str:
 def software() -> str:
     """How much longer PyTorch takes for an update of whole images."""
     rows = _pytorch()
-    return f"{(rows.seconds / rows.updates).mean() / _seconds().iloc[-1]:.2f} times as long for an update of whole images"
+    return (
+        f"{(rows.seconds / rows.updates).mean() / _seconds().iloc[-1]:.2f} times as long for an update of whole images"
+    )
 
 
 def _rows() -> pd.DataFrame:

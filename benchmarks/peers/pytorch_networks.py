@@ -15,9 +15,12 @@ from benchmarks.networks import CLASSES, NETWORKS
 
 
 def build(name: str, **settings: Any) -> nn.Module:
-    """The network of that name, for raw images [batch, channels, height, width]; gives logits."""
+    """The network of that name, for raw images [batch, channels, height, width]; gives logits.
+
+    `settings` are those of its option in conf/model, and `shape`, in place of what the benchmark has.
+    """
     network = NETWORKS[name]
-    return _BUILDERS[network.option](network.shape, **{**network.settings, **settings})
+    return _BUILDERS[network.option](**{"shape": network.shape, **network.settings, **settings})
 
 
 def count(model: nn.Module) -> int:

@@ -49,17 +49,11 @@ def main() -> None:
 def trained(images: str, seed: int, threads: int, directory: Path) -> dict[str, Any]:
     """The row of one seed."""
     data = ["dataset=image_folder", f"dataset.path={images}"]
-    of_run = [*ARGUMENTS, *data, f"seed={seed}", f"device.threads={threads}", f"hydra.run.dir={directory}"]
-    summary = directory / "summary.json"
-    if not summary.is_file():
-        sconv(of_run)
-    elif json.loads(summary.read_text())["status"] != "finished":
-        sconv([f"resume={directory}"])
+    run = finished([*ARGUMENTS, *data, f"seed={seed}", f"device.threads={threads}"], directory)
     judged = directory / "mirrored"
     mirrored = ["task=evaluate", "task.mirrored=true", *data, f"run={directory}", f"hydra.run.dir={judged}"]
     sconv([*mirrored, f"device.threads={threads}", "device.onednn=true"])
-    run, evaluation = (json.loads(path.read_text()) for path in (summary, judged / "evaluation.json"))
-    seconds = run["seconds"]
+    evaluation, seconds = json.loads((judged / "evaluation.json").read_text()), run["seconds"]
     return {
         "seed": seed,
         "epochs": run["final"]["epoch"],
@@ -76,11 +70,21 @@ def trained(images: str, seed: int, threads: int, directory: Path) -> dict[str, 
     }
 
 
-def installed() -> DictConfig:
-    """The configuration that is trained."""
+def finished(arguments: Sequence[str], directory: Path) -> dict[str, Any]:
+    """The summary of a run in this directory: made, or gone on with where it was cut short."""
+    summary = directory / "summary.json"
+    if not summary.is_file():
+        sconv([*arguments, f"hydra.run.dir={directory}"])
+    elif json.loads(summary.read_text())["status"] != "finished":
+        sconv([f"resume={directory}"])
+    return json.loads(summary.read_text())
+
+
+def installed(arguments: Sequence[str]) -> DictConfig:
+    """The configuration that a command with these arguments trains."""
     schema.register()
     with initialize_config_dir(str(schema.CONF), version_base="1.3"):
-        return compose("config", ARGUMENTS)
+        return compose("config", list(arguments))
 
 
 def sconv(arguments: Sequence[str]) -> None:

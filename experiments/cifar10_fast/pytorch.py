@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy, pad
 from benchmarks import harness
 from benchmarks.peers import pytorch_networks
 from benchmarks.peers.keras_models import save_weights
-from experiments.cifar10_fast.measure import HERE, SEEDS, installed
+from experiments.cifar10_fast.measure import ARGUMENTS, HERE, SEEDS, installed
 from experiments.table import Table
 from sconv.datasets import Dataset, image_folder
 from sconv.models import airbench
@@ -52,7 +52,7 @@ def main() -> None:
     for seed in arguments.seeds:
         key = {"seed": seed, "epochs": arguments.epochs}
         if not table.find(**key):
-            found = Training(installed(), data, seed, half).run(arguments.epochs)
+            found = Training(installed(ARGUMENTS), data, seed, half).run(arguments.epochs)
             precision = "bfloat16" if half else "float32"
             print(*table.add(**key, **found, precision=precision, **of_machine).values(), flush=True)
 
@@ -102,11 +102,13 @@ class Training:
         return torch.optim.SGD(groups, 1.0, own.momentum, nesterov=own.nesterov, foreach=True)
 
     def _batches(self, epochs: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        padding = self._recipe.augment.padding
+        padding = self._recipe.augment.get("padding")
         for epoch in range(epochs):
             for rows in torch.randperm(len(self._images)).split(self._recipe.batch_size):
-                mirrored = self._mirrored_first[rows] ^ (epoch % 2 == 1)
-                yield cropped(self._images[rows], mirrored, padding), self._labels[rows]
+                images = self._images[rows]
+                if padding is not None:
+                    images = cropped(images, self._mirrored_first[rows] ^ (epoch % 2 == 1), padding)
+                yield images, self._labels[rows]
 
     def _shares(self, images: torch.Tensor) -> torch.Tensor:
         """What it takes the images for: shares [count, classes]."""
@@ -127,7 +129,8 @@ def network(recipe: DictConfig, data: Dataset, seed: int) -> torch.nn.Module:
     keras.utils.set_random_seed(seed)
     settings = {name: value for name, value in recipe.model.items() if name != "_target_"}
     stock = airbench.build(data.input_shape, data.classes, **settings, training_images=data.train.images)
-    model = pytorch_networks.build("airbench", widths=recipe.model.widths).to(memory_format=torch.channels_last)
+    model = pytorch_networks.build("airbench", shape=data.input_shape, widths=recipe.model.widths)
+    model = model.to(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder:
         save_weights(stock, f"{folder}/weights.npz")
         pytorch_networks.load_weights(model, f"{folder}/weights.npz")

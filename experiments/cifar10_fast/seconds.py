@@ -34,7 +34,7 @@ def main() -> None:
 
 def measured(images: str) -> list[dict[str, object]]:
     """One run: seconds of an update for each share, of tracing, and of one evaluation."""
-    recipe = installed()
+    recipe = installed(ARGUMENTS)
     shares = list(recipe.progressive_resizing)
     data = [f"dataset.path={images}", f"dataset.train_size={UPDATES * recipe.batch_size}", f"epochs={len(shares)}"]
     with tempfile.TemporaryDirectory() as folder:

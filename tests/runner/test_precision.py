@@ -16,6 +16,7 @@ from conftest import TINY
 from sconv import runs
 from sconv.runner.config import data
 from sconv.runner.devices import precision as precisions
+from sconv.training import processor
 
 # Of the one hidden layer of TINY's network; the layer that gives the probabilities is in float32 under each of them.
 COMPUTES_IN = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
@@ -126,7 +127,7 @@ def machine(monkeypatch, tmp_path):
 
     def put(flags, ratio=None):
         (tmp_path / "cpuinfo").write_text(FLAGS[flags])
-        monkeypatch.setattr(precisions, "_CPUINFO", tmp_path / "cpuinfo")
+        monkeypatch.setattr(processor, "CPUINFO", tmp_path / "cpuinfo")
         turns = itertools.cycle([1.0, ratio])
 
         def seconds(step):

@@ -527,7 +527,7 @@ def test_fit_one_cycle_accelerates_unless_told_not_to(calls, capsys, jit_compile
         kind, said = ("stock", "") if jit_compile else (kind, said)
         assert set(calls) <= {kind}
         assert (line in capsys.readouterr().out) == bool(said)
-    assert len(acceleration.fused_layers(model)) == 4
+    assert len(acceleration.accelerated_layers(model)) == 4
     with pytest.raises(TypeError, match=r"^accelerate: got 'yes', expected true or false$"):
         sconv.fit_one_cycle(model, data, epochs=1, lr_max=0.1, accelerate="yes")
 

@@ -1,7 +1,7 @@
-"""The same training, sooner: batch normalisation as one fused operation.
+"""The same training, sooner: batch normalisation as one fused operation, and what `filter_gradients` has.
 
-Keras 3 computes it with a dozen operations, each of which passes over the whole tensor, forward and backward.
-TensorFlow has it as one each way, in 16 bits too.
+Keras 3 computes a normalisation with a dozen operations, each of which passes over the whole tensor, forward and
+backward. TensorFlow has it as one each way, in 16 bits too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras.layers import BatchNormalization
 
 from sconv import checks
+from sconv.training import filter_gradients
 from sconv.training.keras_internals import flat_layers, in_xla
 
 _FUSED_DTYPES = ("float32", "bfloat16", "float16")
@@ -24,27 +25,31 @@ _FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Acceleration:
-    """What `accelerate` did to the normalisations of a model, as numbers of layers; as text, one line.
+    """What `accelerate` did to a model, as numbers of layers; as text, one line.
 
-    `unbuilt` are those whose first input decides, `left_alone` maps a reason to how many it kept stock.
+    `fused` are normalisations, `unbuilt` those whose first input decides, `left_alone` maps a reason to how many it
+    kept stock; `convolutions` are those with another filter gradient.
     """
 
     fused: int
     unbuilt: int = 0
     left_alone: Mapping[str, int] = field(default_factory=dict)
+    convolutions: int = 0
 
     def __str__(self) -> str:
         return f"accelerate: {self.outcome}"
 
     def __bool__(self) -> bool:
-        return self.fused + self.unbuilt > 0
+        return self.fused + self.unbuilt + self.convolutions > 0
 
     @property
     def outcome(self) -> str:
         """What the line says, without the name of what did it."""
+        filters = f"filter gradient{'s' if self.convolutions > 1 else ''}"
         told = (
             (self.fused, f"{self.fused} normalisation{'s' if self.fused > 1 else ''} fused"),
             (self.unbuilt, f"{self.unbuilt} to be fused once built, if of 4 axes"),
+            (self.convolutions, f"{self.convolutions} {filters} by convolution"),
         )
         done = [text for count, text in told if count] or ["nothing to fuse"]
         left = [f"{count} left alone ({reason})" for reason, count in self.left_alone.items()]
@@ -59,33 +64,42 @@ def accelerate(model: keras.Model) -> Acceleration:
     them) on inputs of 4 axes, the last one normalised, in 32 or 16 bits; synchronized ones, renormalising ones, calls
     with a mask and what XLA compiles stay as they are. The model's own traced functions are made anew, yours are not:
     accelerate before you trace. Second derivatives become exact, which those of `tf.nn.moments` are not. Doing it again
-    changes nothing; `decelerate` undoes it.
+    changes nothing; `decelerate` undoes it. On processors with bfloat16 and without AMX, convolutions in bfloat16 with
+    small images also get their filter gradients by a convolution, which is sooner there.
     """
-    layers = normalisations(model)
+    layers, convolutions = normalisations(model), filter_gradients.convolutions(model)
     obstacles = [_obstacle(layer) for layer in layers]
     fitting = [layer for layer, obstacle in zip(layers, obstacles, strict=True) if obstacle is None]
     new = [layer for layer in fitting if not _is_fused(layer)]
     for layer in new:
         # Written past __setattr__: what Keras tracks, it saves.
         vars(layer)["call"] = MethodType(_fused_call, layer)
-    if new:
+    other = [layer for layer in convolutions if not filter_gradients.is_on(layer)]
+    for layer in other:
+        filter_gradients.put_on(layer)
+    if new or other:
         _trace_anew(model)
     built = sum(layer.built for layer in fitting)
-    return Acceleration(built, len(fitting) - built, dict(Counter(filter(None, obstacles))))
+    left_alone = dict(Counter(filter(None, obstacles)))
+    return Acceleration(built, len(fitting) - built, left_alone, len(convolutions))
 
 
 def decelerate(model: keras.Model) -> None:
-    """Give every normalisation that `accelerate` fused its stock computation back."""
-    fused = fused_layers(model)
-    for layer in fused:
-        del vars(layer)["call"]
-    if fused:
+    """Give every layer that `accelerate` changed its stock computation back."""
+    changed = accelerated_layers(model)
+    for layer in changed:
+        if filter_gradients.is_on(layer):
+            filter_gradients.take_off(layer)
+        else:
+            del vars(layer)["call"]
+    if changed:
         _trace_anew(model)
 
 
-def fused_layers(model: keras.Model) -> list[BatchNormalization]:
-    """The normalisations of `model` that are fused now: a step that was traced with others is another step."""
-    return [layer for layer in normalisations(model) if _is_fused(layer)]
+def accelerated_layers(model: keras.Model) -> list[keras.Layer]:
+    """The layers of `model` that are accelerated now: a step that was traced with others is another step."""
+    changed = (layer for layer in flat_layers(model) if filter_gradients.is_on(layer))
+    return [*(layer for layer in normalisations(model) if _is_fused(layer)), *changed]
 
 
 def normalisations(model: keras.Model) -> list[BatchNormalization]:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from sconv.training import keras_internals, replicas
-from sconv.training.acceleration import fused_layers
+from sconv.training.acceleration import accelerated_layers
 from sconv.training.attach import Attachment, length
 from sconv.training.inputs import is_stock, make_variables
 
@@ -34,7 +34,7 @@ class Trace:
         self._model, self._attachment, self._records = model, attachment, recording
         self._plain, model.train_function = model.train_function, None
         self._makes_variables = is_stock(model)
-        self._fused, self._own = fused_layers(model), None
+        self._fused, self._own = accelerated_layers(model), None
         self._strategy = model.distribute_strategy
         # Of this worker; each writes what it knows of all.
         counter = keras_internals.batches_seen(attachment.optimizer).value
@@ -48,7 +48,7 @@ class Trace:
         """Whether it is of the model as it is compiled and computed now, and records where that is asked."""
         as_compiled = self._plain is model.train_function
         # Of a part of the model, or of layers it shares, `accelerate` leaves the model's own functions as they are.
-        as_computed = self._fused == fused_layers(model)
+        as_computed = self._fused == accelerated_layers(model)
         return as_compiled and as_computed and (self._records or not recording)
 
     def put_on(self) -> None:

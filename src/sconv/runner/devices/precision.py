@@ -8,7 +8,6 @@ import logging
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,7 +17,7 @@ from sconv import checks, output, runs
 from sconv.datasets import Dataset
 from sconv.runner.job import Job
 from sconv.runner.sweeps.resume import digest
-from sconv.training import keras_internals
+from sconv.training import keras_internals, processor
 
 # TensorFlow is imported inside functions: what can be refused without it is refused before it starts.
 
@@ -27,7 +26,6 @@ log = logging.getLogger(__name__)
 PLAIN, HALF = "float32", "mixed_bfloat16"
 # How Linux calls arithmetic in bfloat16, of x86 and of ARM; TensorFlow tells of none but also of what it emulates.
 _CPU_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-_CPUINFO = Path("/proc/cpuinfo")
 _COMPUTE_CAPABILITY = (8, 0)  # of NVIDIA's GPUs that have it
 # Of the trial: alternating rounds of a few steps each, and what a step in bfloat16 must be below, in float32's.
 _ROUNDS, _STEPS = 5, 3
@@ -100,8 +98,7 @@ def _lacking() -> str | None:
         # Other vendors' GPUs tell nothing.
         if details.get("compute_capability", _COMPUTE_CAPABILITY) < _COMPUTE_CAPABILITY:
             return f"{details.get('device_name', gpu.name)} has no bfloat16"
-    flags = set(_CPUINFO.read_text().split()) if _CPUINFO.is_file() else set()  # only Linux has the file
-    return None if gpus or flags & _CPU_FLAGS else "this processor has no bfloat16"
+    return None if gpus or processor.flags() & _CPU_FLAGS else "this processor has no bfloat16"
 
 
 def _with(cfg: DictConfig, **values: Any) -> DictConfig:

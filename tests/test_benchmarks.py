@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ if not (ROOT / "benchmarks").is_dir():
 sys.path.append(str(ROOT))
 
 from benchmarks import first_step, harness, outcome, profile, scaling  # noqa: E402
+from sconv.training import filter_gradients  # noqa: E402
 
 PATIENCE = 600
 
@@ -149,6 +151,22 @@ def test_the_page_on_performance_tells_what_onednn_gives():
     lenet, three, resnet = (f"{found['networks'][name]['ratio']:.2f}" for name in ("LeNet-5", "cnn3", "ResNet-20"))
     told = f"with it {lenet} times as fast on LeNet-5, {three} on three convolutions and {resnet} on ResNet-20"
     assert f"{told} (`python -m benchmarks.onednn`, medians of {found['rounds']} rounds)" in page
+
+
+def test_filter_gradients_are_by_convolution_where_that_was_measured_to_be_sooner():
+    page = " ".join((ROOT / "docs" / "performance.md").read_text().split())
+    found = json.loads((harness.RESULTS / "filter_gradients.json").read_text())
+    gained, lost = [], []
+    for name, row in found["convolutions"].items():
+        if shape := re.search(r"(\d+)x(\d+), (\d+) to (\d+), bf16", name):
+            height, width, *channels = map(int, shape.groups())
+            fits = height * width <= filter_gradients.LARGEST and min(channels) >= filter_gradients.NARROWEST
+            (gained if fits else lost).append(row["ratio"])
+    assert gained
+    assert lost
+    assert max(lost) < 1 < min(gained)
+    told = f"that is {min(gained):.2f} to {max(gained):.2f} times as fast as the operation that TensorFlow has for it"
+    assert f"{told} (`python -m benchmarks.filter_gradients`, medians of {found['rounds']} rounds)" in page
 
 
 def test_the_page_on_performance_tells_how_soon_a_fit_begins():

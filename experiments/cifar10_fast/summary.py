@@ -2,8 +2,8 @@
 
     python -m experiments.cifar10_fast.summary
 
-Needs neither Keras nor TensorFlow. The minutes are of whole trainings, each alone on the machine: the updates, tracing
-and one evaluation of the test images. What was evaluated after the epochs before is not counted.
+Needs neither Keras nor TensorFlow. The minutes are those of the updates, tracing and one evaluation of the test images,
+each at the median of seconds.csv.
 """
 
 from __future__ import annotations
@@ -25,22 +25,20 @@ def accuracy() -> str:
 
 def duration() -> str:
     """What one training takes."""
-    minutes = _minutes(_rows())
-    return f"in {minutes.mean():.1f} minutes ({minutes.min():.1f} to {minutes.max():.1f})"
+    return f"{int(_rows().updates.iloc[0]):,} updates, tracing and one evaluation take {_minutes():.1f} minutes"
 
 
 def full_size() -> str:
     """How much longer the same updates take without small images."""
-    epochs, each = int(_rows().epochs.iloc[0]), _seconds()
-    counts = [len(part) for part in np.array_split(np.arange(epochs), len(each))]
-    return f"{epochs * each.iloc[-1] / np.dot(counts, each):.2f} times as long"
+    each, counts = _seconds(), _counts()
+    return f"{sum(counts) * each.iloc[-1] / np.dot(counts, each):.2f} times as long"
 
 
 def peer() -> str:
     """The same recipe in PyTorch, images always whole: what it ends at, when, and how that is made up."""
-    rows, ours = _pytorch(), _minutes(_rows()).mean()
+    rows, ours = _pytorch(), _minutes()
     theirs = (rows.seconds / 60).mean()
-    ends = f"{_percent(rows.accuracy)} % ({_percent(rows.mirrored)} % with mirror images, {len(rows)} seeds)"
+    ends = f"{_percent(rows.accuracy)} % ({_percent(rows.mirrored)} % with mirror images, {_seeds(rows)})"
     return f"{int(rows.epochs.iloc[0])} epochs end at {ends} in {theirs:.1f} minutes, {theirs / ours:.2f} times as long"
 
 
@@ -60,8 +58,17 @@ def _pytorch() -> pd.DataFrame:
     return pd.read_csv(HERE / "pytorch.csv")
 
 
-def _minutes(rows: pd.DataFrame) -> pd.Series:
-    return (rows.seconds_training + rows.seconds_compiling + rows.seconds_evaluating / rows.epochs) / 60
+def _minutes() -> float:
+    rows = pd.read_csv(HERE / "seconds.csv")
+    once = (rows.compiling + rows.evaluation).median()
+    return float(np.dot(_counts(), _seconds()) + once) / 60
+
+
+def _counts() -> list[int]:
+    """Updates at each share of the images' size, rising."""
+    first, shares = _rows().iloc[0], len(_seconds())
+    steps = int(first.updates) // int(first.epochs)
+    return [len(part) * steps for part in np.array_split(np.arange(first.epochs), shares)]
 
 
 def _seconds() -> pd.Series:
@@ -69,8 +76,13 @@ def _seconds() -> pd.Series:
     return pd.read_csv(HERE / "seconds.csv").groupby("share").seconds.median()
 
 
+def _seeds(rows: pd.DataFrame) -> str:
+    return f"{len(rows)} seeds" if len(rows) > 1 else "one seed"
+
+
 def _percent(values: pd.Series) -> str:
-    return f"{100 * values.mean():.2f} ± {100 * values.std():.2f}"
+    ends = 100 * values
+    return f"{ends.mean():.2f} ± {ends.std():.2f}" if len(ends) > 1 else f"{ends.mean():.2f}"
 
 
 if __name__ == "__main__":

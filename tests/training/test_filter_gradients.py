@@ -130,23 +130,24 @@ def test_says_what_gains(machine, flags, layers, side, line):
     assert str(sconv.accelerate(network(*layers, side=side))) == line
 
 
-def trained(change, dtype=HALF):
+def trained(change, dtype=HALF, **how):
     """The weights after three steps, as one vector, and the model."""
     keras.utils.set_random_seed(0)
     model = network(half(dtype), half(dtype))
     change(model)
-    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False, **how)
     random, batch = np.random.default_rng(0), filter_gradients.FEWEST
     x, y = random.normal(size=(3 * batch, 6, 6, MANY)), random.normal(size=(3 * batch, MANY))
     model.fit(x.astype(np.float32), y.astype(np.float32), batch_size=batch, shuffle=False, verbose=0)
     return np.concatenate([each.ravel() for each in model.get_weights()]), model
 
 
-def test_trains_as_the_stock_layers_and_is_saved_as_them(machine, computed, tmp_path):
+@pytest.mark.parametrize("how", [{}, {"steps_per_execution": 3}], ids=["a step at a time", "three"])
+def test_trains_as_the_stock_layers_and_is_saved_as_them(machine, computed, tmp_path, how):
     machine("avx512_bf16")
-    stock, _ = trained(lambda model: None)
+    stock, _ = trained(lambda model: None, **how)
     assert not computed
-    weights, model = trained(sconv.accelerate)
+    weights, model = trained(sconv.accelerate, **how)
     assert computed == 2 * [(3, 3, MANY, MANY)]
     exact, _ = trained(lambda model: None, dtype="float32")
     rounding = np.linalg.norm(stock - exact)

@@ -107,6 +107,9 @@ def filter_gradient(inputs: tf.Tensor, upstream: tf.Tensor, shape: tf.TensorShap
             input=inputs, filter_sizes=shape, out_backprop=upstream, strides=[1, 1, 1, 1], padding=padding
         )
 
+    known = upstream.shape[1:3].num_elements()
+    if known is not None and known > LARGEST:
+        return by_operation()
     sizes = tf.shape(upstream)
     small = (sizes[1] * sizes[2] <= LARGEST) & (sizes[0] >= FEWEST)
     return tf.cond(small, lambda: as_convolution(inputs, upstream, shape, padding), by_operation)

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from experiments.cifar10_fast import summary
 
 PAGE = "experiments/cifar10_fast/README.md"
-SETTINGS = ("arXiv 2404.00498",)
+SETTINGS = ("arXiv 2404.00498", "the aim was 88 % in five minutes")
 
 
 def claims() -> Iterator[tuple[str, str]]:
     """A document and a sentence of it."""
-    for document in (PAGE, "docs/evidence.md"):
+    for document in (PAGE, "docs/evidence.md", "README.md"):
         yield document, summary.accuracy()
         yield document, summary.duration()
         yield document, summary.peer()

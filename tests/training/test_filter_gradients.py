@@ -9,6 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras.layers import Conv2D, Input, MaxPooling2D
+from tensorflow.python.framework import ops
 
 import sconv
 from sconv.training import filter_gradients, processor
@@ -162,7 +163,7 @@ def test_trains_as_the_stock_layers_and_is_saved_as_them(machine, computed, tmp_
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
-def test_second_derivatives_are_those_of_the_stock_layer(machine):
+def test_second_derivatives_are_those_of_the_stock_layer(machine, computed):
     machine("avx512_bf16")
     x = tf.random.stateless_normal((filter_gradients.FEWEST, 5, 5, MANY), (0, 0))
 
@@ -179,7 +180,9 @@ def test_second_derivatives_are_those_of_the_stock_layer(machine):
         return outer.gradient(total, kernel).numpy()
 
     stock = second(lambda model: None)
+    assert not computed
     np.testing.assert_allclose(second(sconv.accelerate), stock, atol=0.05 * np.abs(stock).max())
+    assert computed
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -196,13 +199,56 @@ def test_can_be_undone_and_leaves_what_a_user_put_there(machine, computed, kept)
     assert not computed
 
 
-def test_few_images_and_large_ones_are_left_to_the_operation(machine):
-    machine("avx512_bf16")
+@pytest.mark.parametrize(
+    ("batch", "side", "taken"),
+    [(0, 4, False), (filter_gradients.FEWEST - 1, 4, False), (filter_gradients.FEWEST, 9, False),
+     (filter_gradients.FEWEST, 1, False), (filter_gradients.FEWEST, 4, True)],
+    ids=["no image", "few", "large", "smaller than a filter", "small"],
+)  # fmt: skip
+@pytest.mark.parametrize("known", [True, False])
+def test_few_images_and_large_ones_are_left_to_the_operation(monkeypatch, batch, side, taken, known):
     shape = tf.TensorShape((3, 3, 2, 4))
-    taken = []
-    for batch, side in ((0, 4), (filter_gradients.FEWEST, 9), (filter_gradients.FEWEST, 4)):
-        inputs, upstream = tf.ones((batch, side, side, 2)), tf.ones((batch, side, side, 4))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(filter_gradients, "as_convolution", lambda *given: tf.zeros(shape))
-            taken.append(not np.any(filter_gradients.filter_gradient(inputs, upstream, shape, "SAME")) and batch > 0)
-    assert taken == [False, False, True]
+    monkeypatch.setattr(filter_gradients, "as_convolution", lambda *given: tf.fill(shape, -1.0))
+    signature = [
+        tf.TensorSpec((batch, side, side, channels) if known else (None,) * 3 + (channels,)) for channels in (2, 4)
+    ]
+    gradient = tf.function(lambda x, dy: filter_gradients.filter_gradient(x, dy, shape, "SAME"), signature)
+    found = gradient(tf.ones((batch, side, side, 2)), tf.ones((batch, side, side, 4)))
+    assert bool(tf.reduce_all(found == -1.0)) is taken
+    assert gradient.get_concrete_function().structured_outputs.shape == shape
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("size", [(3, 3), (2, 4), (5, 1)])
+@pytest.mark.parametrize("known", [True, False], ids=["known", "of unknown size"])
+def test_is_tensorflows_convolution_with_both_its_gradients(padding, size, known):
+    random, batch = np.random.default_rng(0), filter_gradients.FEWEST
+    inputs, kernel = (tf.constant(random.normal(size=shape), tf.float32) for shape in ((batch, 6, 7, 3), (*size, 3, 2)))
+
+    def gradients(convolution):
+        @tf.function(input_signature=[tf.TensorSpec(inputs.shape if known else (None, None, None, 3))])
+        def both(x):
+            with tf.GradientTape() as tape:
+                tape.watch([x, kernel])
+                loss = tf.reduce_sum(tf.sin(convolution(x, kernel)))
+            return loss, *tape.gradient(loss, [x, kernel])
+
+        return both(inputs)
+
+    stock = gradients(lambda x, kernel: tf.nn.conv2d(x, kernel, 1, padding))
+    for one, other in zip(gradients(lambda *given: filter_gradients.convolved(*given, padding)), stock, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_predictions_and_exports_leave_nothing_behind(machine, tmp_path):
+    machine("avx512_bf16")
+    model = network(half())
+    x = np.ones((2, 6, 6, MANY), np.float32)
+    stock = model.predict(x, verbose=0)
+    registered = set(ops.gradient_registry._registry)
+    assert sconv.accelerate(model)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), stock)
+    model.export(tmp_path / "exported", verbose=False)
+    assert set(ops.gradient_registry._registry) == registered
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_array_equal(exported.serve(x), stock)

@@ -331,6 +331,34 @@ def test_a_trace_knows_that_xla_compiles_it():
     )
 
 
+def test_whether_gradients_may_be_asked_for():
+    seen = []
+
+    @tf.function
+    def trace(x):
+        seen.append(keras_internals.under_a_tape())
+        return x
+
+    trace(tf.zeros(1))
+    with tf.GradientTape():
+        trace(tf.zeros(2))
+        seen.append(keras_internals.under_a_tape())
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            seen.append(keras_internals.under_a_tape())
+        seen.append(keras_internals.under_a_tape())
+        return x
+
+    step(tf.zeros(3))
+    assert seen == [False, True, True, True, False], (
+        f"tensorflow {tf.__version__}: could_possibly_record tells something else: filter gradients would be stock "
+        "ones, or every prediction would leave a graph behind. Look for what tf.custom_gradient asks"
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["0", "1"])
 def test_whether_onednn_is_on(wanted):

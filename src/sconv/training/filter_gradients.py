@@ -2,7 +2,7 @@
 
 It is one of the inputs, with the batch in place of their channels, by the outputs' gradients, which are then filters as
 large as the image. In bfloat16 and without AMX (AMD since Zen 4) oneDNN computes that of small images, late in a
-network, up to three times as fast as what it has for the purpose: `python -m benchmarks.filter_gradients`.
+network, faster than what it has for the purpose: `python -m benchmarks.filter_gradients`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from keras.layers import Conv2D
 
-from sconv.training.keras_internals import flat_layers, in_xla, onednn_is_on
+from sconv.training.keras_internals import flat_layers, in_xla, onednn_is_on, under_a_tape
 from sconv.training.processor import flags
 
 LARGEST = 64  # positions of an image: of 8x8; above, the operation is as fast or faster
@@ -67,7 +67,7 @@ def _fits(layer: Conv2D) -> bool:
         return False
     try:
         sides = layer.output.shape[1:3]
-    except (AttributeError, ValueError):  # of a subclass of Model, or in several places
+    except (AttributeError, ValueError):  # of a subclass of Model
         return True
     return None in sides or sides[0] * sides[1] <= LARGEST
 
@@ -75,7 +75,8 @@ def _fits(layer: Conv2D) -> bool:
 def _convolution_op(self: Conv2D, inputs: Any, kernel: Any) -> Any:
     """What `Conv2D.convolution_op` does."""
     stock = keras.backend.standardize_dtype(inputs.dtype) != "bfloat16" or min(kernel.shape[2:]) < NARROWEST
-    if stock or in_xla():
+    # Without a tape nothing will ask for a gradient, and TensorFlow would keep each of ours, with the graph it is in.
+    if stock or in_xla() or not under_a_tape():
         return Conv2D.convolution_op(self, inputs, kernel)
     return convolved(
         inputs, tf.convert_to_tensor(kernel), self.padding.upper()
@@ -112,7 +113,10 @@ def filter_gradient(inputs: tf.Tensor, upstream: tf.Tensor, shape: tf.TensorShap
         return by_operation()
     sizes = tf.shape(upstream)
     small = (sizes[1] * sizes[2] <= LARGEST) & (sizes[0] >= FEWEST)
-    return tf.cond(small, lambda: as_convolution(inputs, upstream, shape, padding), by_operation)
+    # Filters that may lie in the padding alone are no work for oneDNN.
+    inside = tf.minimum(sizes[1], sizes[2]) > max(shape[:2]) // 2
+    gradient = tf.cond(small & inside, lambda: as_convolution(inputs, upstream, shape, padding), by_operation)
+    return tf.ensure_shape(gradient, shape)
 
 
 def as_convolution(inputs: tf.Tensor, upstream: tf.Tensor, shape: tf.TensorShape, padding: str) -> tf.Tensor:

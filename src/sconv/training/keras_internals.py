@@ -28,6 +28,7 @@ _EPOCH_LOGS = "_get_metrics_result_or_logs"
 _SEED_GENERATOR = "global_seed_generator"
 # What TensorFlow calls the gradients that it registers by itself, a new one for every trace of an optimizer's step.
 _OF_A_TRACE = "CustomGradient-"
+_Call = Callable[[], None]
 
 
 def uses_weight_decay(optimizer: Any, variable: Any) -> bool:
@@ -84,14 +85,7 @@ def begin_fit_at(model: Any, epoch: int | None) -> None:
     model._initial_epoch = epoch
 
 
-def watch_epoch(
-    model: Any,
-    iterator: Any,
-    batch: int,
-    begin: Callable[[], None],
-    between: Callable[[], None],
-    rest: Any = None,
-) -> None:
+def watch_epoch(model: Any, iterator: Any, batch: int, begin: _Call, between: _Call, rest: Any = None) -> None:
     """Have the next epoch begin at a batch.
 
     `begin()` is called after all callbacks have begun the epoch and before the first step, `between()` after all have
@@ -135,8 +129,7 @@ def repeats_itself(iterator: Any) -> bool:
 
     adapter = iterator.data_adapter
     ordered = isinstance(adapter, ArrayDataAdapter) and (not adapter._shuffle or global_seed() is not None)
-    # With a length of its own an epoch begins where the last one left off.
-    return ordered and iterator.steps_per_epoch is None
+    return ordered and iterator.steps_per_epoch is None  # else an epoch begins where the last one left off
 
 
 def plain_variable(value: Any, shape: Any = None) -> Any:
@@ -159,6 +152,13 @@ def in_xla() -> bool:
     from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
     return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))
+
+
+def under_a_tape() -> bool:
+    """Whether gradients may be asked of what is computed or traced now."""
+    from tensorflow.python.eager.record import could_possibly_record
+
+    return bool(could_possibly_record())
 
 
 def onednn_is_on() -> bool:

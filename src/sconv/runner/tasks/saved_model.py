@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import textwrap
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def load_model(cfg: DictConfig, directory: Path) -> Any:
 
         fused = accelerate(model)
         if not model.jit_compile:  # what XLA compiles runs the stock layers
-            log.info("%s", fused)
+            log.info("%s", dataclasses.replace(fused, convolutions=0))  # no gradients are taken here
     return model
 
 

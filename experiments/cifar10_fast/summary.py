@@ -51,15 +51,28 @@ def software() -> str:
 
 
 def _rows() -> pd.DataFrame:
-    return pd.read_csv(HERE / "results.csv")
+    return _read("results.csv", "epochs", "updates")
 
 
 def _pytorch() -> pd.DataFrame:
-    return pd.read_csv(HERE / "pytorch.csv")
+    return _read("pytorch.csv", "epochs", "updates")
+
+
+def _updates() -> pd.DataFrame:
+    return _read("seconds.csv")
+
+
+def _read(name: str, *columns: str) -> pd.DataFrame:
+    """The rows, which are of one recipe and one machine."""
+    rows = pd.read_csv(HERE / name)
+    for column in (*columns, "precision", "threads", "processor"):
+        if rows[column].nunique() != 1:
+            raise ValueError(f"{name}: {column} is {', '.join(map(str, rows[column].unique()))}, expected one value")
+    return rows
 
 
 def _minutes() -> float:
-    rows = pd.read_csv(HERE / "seconds.csv")
+    rows = _updates()
     once = (rows.compiling + rows.evaluation).median()
     return float(np.dot(_counts(), _seconds()) + once) / 60
 
@@ -73,7 +86,7 @@ def _counts() -> list[int]:
 
 def _seconds() -> pd.Series:
     """Medians over the rounds, of an update at each share of the images' size, rising."""
-    return pd.read_csv(HERE / "seconds.csv").groupby("share").seconds.median()
+    return _updates().groupby("share").seconds.median()
 
 
 def _seeds(rows: pd.DataFrame) -> str:

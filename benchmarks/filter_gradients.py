@@ -22,6 +22,7 @@ from benchmarks import harness
 from benchmarks.networks import NETWORKS, PRECISIONS
 from benchmarks.peers.keras_models import flat, stock
 from benchmarks.worker import Task
+from sconv.training.filter_gradients import as_convolution
 
 USUAL = ("airbench", "ResNet-9/32", "ResNet-20")
 
@@ -82,13 +83,6 @@ def by_operation(x: tf.Tensor, dy: tf.Tensor, shape: tf.TensorShape, padding: st
     return tf.raw_ops.Conv2DBackpropFilter(
         input=x, filter_sizes=shape, out_backprop=dy, strides=[1, 1, 1, 1], padding=padding
     )
-
-
-def as_convolution(x: tf.Tensor, dy: tf.Tensor, shape: tf.TensorShape, padding: str) -> tf.Tensor:
-    """The same numbers within rounding, by the convolution that is used forward."""
-    around = [((size - 1) // 2, size // 2) if padding == "SAME" else (0, 0) for size in shape[:2]]
-    inputs, filters = tf.transpose(x, [3, 1, 2, 0]), tf.transpose(dy, [1, 2, 0, 3])
-    return tf.transpose(tf.nn.conv2d(inputs, filters, 1, [(0, 0), *around, (0, 0)]), [1, 2, 0, 3])
 
 
 if __name__ == "__main__":

@@ -78,9 +78,8 @@ def _convolution_op(self: Conv2D, inputs: Any, kernel: Any) -> Any:
     # Without a tape nothing will ask for a gradient, and TensorFlow would keep each of ours, with the graph it is in.
     if stock or in_xla() or not under_a_tape():
         return Conv2D.convolution_op(self, inputs, kernel)
-    return convolved(
-        inputs, tf.convert_to_tensor(kernel), self.padding.upper()
-    )  # not a variable, for `custom_gradient`
+    # Of a variable `custom_gradient` would have to be told.
+    return convolved(inputs, tf.convert_to_tensor(kernel), self.padding.upper())
 
 
 def convolved(inputs: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:

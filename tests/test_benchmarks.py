@@ -175,3 +175,11 @@ def test_the_page_on_performance_tells_how_soon_a_fit_begins():
     mlp, lenet, resnet = (f"{found['networks'][name]['ratio']:.2f}" for name in first_step.MEASURED)
     told = f"by a factor of {mlp} of a tiny MLP, {lenet} of LeNet-5 and {resnet} of ResNet-20"
     assert f"{told} (`python -m benchmarks.first_step`, medians of {found['rounds']} rounds)" in page
+
+
+def test_the_page_on_performance_tells_what_ends_of_epochs_cost():
+    page = " ".join((ROOT / "docs" / "performance.md").read_text().split())
+    found = json.loads((harness.RESULTS / "ends.json").read_text())
+    short, long = (f"{row['ratio']:.2f}" for row in found["networks"].values())
+    assert f"take stock Keras {short} times as long, of 200 steps {long}" in page
+    assert f"`python -m benchmarks.ends`, medians of {found['rounds']} rounds)" in page

@@ -88,7 +88,7 @@ def test_all_callbacks_of_a_fit_share_one_mapping():
 def test_a_fit_asks_for_the_logs_of_an_epoch_and_knows_its_callbacks():
     class Note(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            self.logs, self.beside = logs, keras_internals.of_fit("callbacks").callbacks
+            self.logs, self.beside = logs, keras_internals.of_loop("callbacks").callbacks
 
     model, note = build(keras.optimizers.SGD(0.01)), Note()
     keras_internals.add_to_epoch_logs(model, lambda: {"more": 1.0, "loss": 2.0})

@@ -1,4 +1,4 @@
-"""The same training, sooner: batch normalisation as one fused operation, and what `filter_gradients` has.
+"""The same training, sooner: batch normalisation as one fused operation, `filter_gradients` and `prompt_ends`.
 
 Keras 3 computes a normalisation with a dozen operations, each of which passes over the whole tensor, forward and
 backward. TensorFlow has it as one each way, in 16 bits too.
@@ -17,7 +17,7 @@ import tensorflow as tf
 from keras.layers import BatchNormalization
 
 from sconv import checks
-from sconv.training import filter_gradients
+from sconv.training import filter_gradients, prompt_ends
 from sconv.training.keras_internals import flat_layers, in_xla
 
 _FUSED_DTYPES = ("float32", "bfloat16", "float16")
@@ -65,7 +65,9 @@ def accelerate(model: keras.Model) -> Acceleration:
     with a mask and what XLA compiles stay as they are. The model's own traced functions are made anew, yours are not:
     accelerate before you trace. Second derivatives become exact, which those of `tf.nn.moments` are not. Doing it again
     changes nothing; `decelerate` undoes it. On processors with bfloat16 and without AMX, convolutions in bfloat16 with
-    small images also get their filter gradients by a convolution, which is sooner there.
+    small images also get their filter gradients by a convolution, which is sooner there. `fit`, `evaluate` and
+    `predict` iterate over their data without tf.data's autotuner, unless the options of a dataset turn it on: its
+    thread holds up the ends of epochs.
     """
     layers, convolutions = normalisations(model), filter_gradients.convolutions(model)
     obstacles = [_obstacle(layer) for layer in layers]
@@ -77,6 +79,7 @@ def accelerate(model: keras.Model) -> Acceleration:
     other = [layer for layer in convolutions if not filter_gradients.is_on(layer)]
     for layer in other:
         filter_gradients.put_on(layer)
+    prompt_ends.put_on(model)
     if new or other:
         _trace_anew(model)
     built = sum(layer.built for layer in fitting)
@@ -85,8 +88,9 @@ def accelerate(model: keras.Model) -> Acceleration:
 
 
 def decelerate(model: keras.Model) -> None:
-    """Give every layer that `accelerate` changed its stock computation back."""
+    """Give every layer that `accelerate` changed its stock computation back, and the model its stock iteration."""
     changed = accelerated_layers(model)
+    prompt_ends.take_off(model)
     for layer in changed:
         if filter_gradients.is_on(layer):
             filter_gradients.take_off(layer)

@@ -18,6 +18,7 @@ from keras.layers import BatchNormalization
 
 from sconv import checks
 from sconv.datasets import Split
+from sconv.datasets.pipeline.autotuning import without_autotuning
 from sconv.datasets.pipeline.batches import TrainingStream
 from sconv.training.acceleration import normalisations
 from sconv.training.inputs import streamed
@@ -180,4 +181,5 @@ def _inputs(data: Any, batch_size: int | None) -> Any:
         return (keras.tree.map_structure(lambda column: tf.gather(column, chosen), columns),)
 
     size = checks.integer("batch_size", batch_size or 32, at_least=1)
-    return tf.data.Dataset.from_tensor_slices(rows).batch(size).map(pick).prefetch(tf.data.AUTOTUNE)
+    batches = tf.data.Dataset.from_tensor_slices(rows).batch(size).map(pick)
+    return without_autotuning(batches.prefetch(tf.data.AUTOTUNE))

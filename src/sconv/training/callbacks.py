@@ -187,7 +187,7 @@ class ScheduleCallback(keras.callbacks.Callback):
     def _of_another_length(self, planned: int, done: int) -> str | None:
         """Why `fit` made another number of updates than was planned; None where nobody need know."""
         if self.model.stop_training and done < planned:
-            by = keras_internals.of_fit("callbacks").callbacks
+            by = keras_internals.of_loop("callbacks").callbacks
             names = " and ".join(type(callback).__name__ for callback in by if getattr(callback, "stopped_epoch", 0))
             return f"{names or 'stop_training'} ended the fit after {done} of {planned} updates"
         scaled = isinstance(self.model.optimizer, keras.optimizers.LossScaleOptimizer) and self.params.get("steps")

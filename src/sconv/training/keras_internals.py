@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -20,10 +20,10 @@ from typing import Any
 LEARNING_RATE = "_get_current_learning_rate"  # read by the public `learning_rate`, in a step and outside
 USES_WEIGHT_DECAY = "_use_weight_decay"  # whether a variable has decoupled weight decay
 
+DATASET = "_distributed_dataset"  # what an iterator over epochs iterates over
 # The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each; no last before 3.9.
 _ENUMERATE = "_enumerate_iterator"
-# What an epoch's logs are made with: of the metrics where the last execution told the same ones.
-_EPOCH_LOGS = "_get_metrics_result_or_logs"
+_EPOCH_LOGS = "_get_metrics_result_or_logs"  # of the metrics where the last execution told the same ones
 # Keras's own name for the generator that seeds what is given no seed; a constant there only since 3.13.
 _SEED_GENERATOR = "global_seed_generator"
 # What TensorFlow calls the gradients that it registers by itself, a new one for every trace of an optimizer's step.
@@ -48,12 +48,12 @@ def batches_seen(optimizer: Any) -> Any:
 
 def epoch_iterator() -> Any:
     """What the `fit` that called us iterates over its epochs with; None outside of one."""
-    return of_fit("epoch_iterator")
+    return of_loop("epoch_iterator")
 
 
-def of_fit(name: str) -> Any:
-    """What the `fit` that called us knows under this name, such as its `callbacks`; None outside of one."""
-    within = (frame.f_locals for frame in _callers() if frame.f_code.co_name == "fit")
+def of_loop(name: str, loops: Collection[str] = ("fit",)) -> Any:
+    """What the nearest of these loops that called us knows under this name, as `callbacks`; None outside of one."""
+    within = (frame.f_locals for frame in _callers() if frame.f_code.co_name in loops)
     return next((known[name] for known in within if "epoch_iterator" in known), None)
 
 
@@ -120,7 +120,7 @@ def watch_epoch(model: Any, iterator: Any, batch: int, begin: _Call, between: _C
 
 def dataset_of(iterator: Any) -> Any:
     """The dataset that is iterated over, as Keras made it of what `fit` was given."""
-    return iterator._distributed_dataset
+    return getattr(iterator, DATASET)
 
 
 def repeats_itself(iterator: Any) -> bool:

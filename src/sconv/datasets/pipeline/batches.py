@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sconv.datasets.dataset import Split, Stream
+from sconv.datasets.pipeline.autotuning import without_autotuning
 from sconv.datasets.pipeline.resizing import Resizing
 
 # (images [batch, ...], labels [batch] or [batch, classes], key [2]) -> images, labels. One with a parameter `epoch`
@@ -65,7 +66,7 @@ class TrainingStream:
 
         def counted(batches: tf.data.Dataset, first: int) -> tf.data.Dataset:
             known = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
-            return known.prefetch(tf.data.AUTOTUNE)
+            return without_autotuning(known.prefetch(tf.data.AUTOTUNE))
 
         def fed(first: int) -> tf.data.Dataset:
             if resize is None:
@@ -123,7 +124,7 @@ def evaluation_batches(split: Split | Stream, batch_size: int, one_hot: int | No
         batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size)
     if one_hot is not None:
         batches = batches.map(lambda images, labels: (images, tf.one_hot(labels, one_hot)))
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return without_autotuning(batches.prefetch(tf.data.AUTOTUNE))
 
 
 def first_images(split: Split | Stream, count: int) -> np.ndarray:

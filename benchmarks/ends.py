@@ -2,7 +2,8 @@
 
 Trains LeNet-5, which has nothing else to accelerate, for ten epochs of `fit` on arrays, with a validation each, as
 stock Keras and with `sconv.accelerate`, in turn; prints the whole time without as a ratio to that with it, and the
-seconds between the epochs. Writes benchmarks/results/ends.json.
+seconds between the epochs, which are those of training alone: what an evaluation waits for is in the whole. Writes
+benchmarks/results/ends.json.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SIZES = {"epochs of 50 steps": 3_200, "epochs of 200 steps": 12_800}
 
 
 class Between(keras.callbacks.Callback):
-    """Sums the seconds from the end of what is iterated over to the beginning of the next."""
+    """Sums the seconds from the end of an epoch, its validation included, to the first batch of the next."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ def main() -> None:
     setup.set_up("cpu", harness.cores())
     found = {}
     for name, size in SIZES.items():
-        split = synthetic.load((28, 28, 1), 10, size, test_size=size // 10).train
+        split = synthetic.load((28, 28, 1), 10, size, test_size=10).train
         between: dict[str, list[float]] = {"stock": [], "sconv": []}
         ways = {way: functools.partial(trained, split, model(way), between[way]) for way in between}
         for way in ways.values():

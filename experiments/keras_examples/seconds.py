@@ -65,7 +65,7 @@ def variant(example: Example, accelerated: bool, precision: str) -> keras.Model:
 
 
 def epoch(model: keras.Model, batches: tuple[np.ndarray, np.ndarray], size: int) -> float:
-    """Seconds of a step of one epoch, without what tf.data may wait for at its end, which is seconds of any epoch."""
+    """Seconds of a step of one epoch, without what tf.data may wait for at its end, up to as long as it took."""
     ends: list[float] = []
 
     def note(*_: object) -> None:

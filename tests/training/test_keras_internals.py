@@ -13,7 +13,7 @@ import tensorflow as tf
 from test_attach import build, fit
 
 import simulations as sim
-from sconv.training import keras_building, keras_internals
+from sconv.training import keras_building, keras_data, keras_internals
 
 
 def test_learning_rate_is_read_through_the_instance():
@@ -102,6 +102,26 @@ def test_a_fit_asks_for_the_logs_of_an_epoch_and_knows_its_callbacks():
     assert fit_with_validation(model).keys() == {"loss", "val_loss"}
 
 
+@pytest.mark.parametrize("loop", ["fit", "evaluate", "predict"])
+def test_a_loop_makes_its_function_between_its_iterator_and_the_first_batch(loop):
+    model, found = build(keras.optimizers.SGD(0.01)), []
+    name = {"fit": "make_train_function", "evaluate": "make_test_function", "predict": "make_predict_function"}[loop]
+    stock = getattr(model, name)
+
+    def make(*args, **kwargs):
+        iterator = keras_internals.of_loop("epoch_iterator", [loop], model)
+        found.append((iterator, getattr(iterator, "_current_iterator", "none")))
+        return stock(*args, **kwargs)
+
+    vars(model)[name] = make
+    getattr(model, loop)(*((sim.X,) if loop == "predict" else (sim.X, sim.Y)), verbose=0)
+    [(iterator, begun)] = found
+    assert keras_data.is_made_by_keras(iterator), (
+        f"keras {keras.__version__}: {loop} calls {name} before it has `epoch_iterator`: see prompt_ends"
+    )
+    assert begun is None, f"keras {keras.__version__}: {loop} iterates before it calls {name}: see prompt_ends"
+
+
 def fit_with_validation(model, *callbacks):
     data = {"validation_data": (sim.X, sim.Y), "verbose": 0, "callbacks": [*callbacks]}
     return model.fit(sim.X, sim.Y, **data).history
@@ -160,9 +180,9 @@ class Begun(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.iterator = keras_internals.epoch_iterator()
-        keras_building.build_all(self.model, keras_internals.dataset_of(self.iterator).element_spec)
+        keras_building.build_all(self.model, keras_data.dataset_of(self.iterator).element_spec)
         self.metrics = len(self.model.metrics_variables)
-        self.repeats = keras_internals.repeats_itself(self.iterator)
+        self.repeats = keras_data.repeats_itself(self.iterator)
         keras_internals.begin_fit_at(self.model, self.epoch)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -230,7 +250,7 @@ def test_whether_the_order_of_the_data_comes_again():
                 f"keras {keras.__version__}: {options.keys()} with seed {seed}: sconv.Checkpoint misjudges which data "
                 "can be had again; see ArrayDataAdapter._shuffle and EpochIterator.steps_per_epoch"
             )
-            assert keras_internals.dataset_of(begun.iterator) is data or options["x"] is not data
+            assert keras_data.dataset_of(begun.iterator) is data or options["x"] is not data
     finally:
         keras.utils.set_random_seed(0)
 

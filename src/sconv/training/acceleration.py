@@ -25,7 +25,7 @@ _FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True)
 class Acceleration:
-    """What `accelerate` did to a model, as numbers of layers; as text, one line.
+    """What `accelerate` did to the layers of a model, as numbers of them; as text, one line.
 
     `fused` are normalisations, `unbuilt` those whose first input decides, `left_alone` maps a reason to how many it
     kept stock; `convolutions` are those with another filter gradient.
@@ -65,9 +65,9 @@ def accelerate(model: keras.Model) -> Acceleration:
     with a mask and what XLA compiles stay as they are. The model's own traced functions are made anew, yours are not:
     accelerate before you trace. Second derivatives become exact, which those of `tf.nn.moments` are not. Doing it again
     changes nothing; `decelerate` undoes it. On processors with bfloat16 and without AMX, convolutions in bfloat16 with
-    small images also get their filter gradients by a convolution, which is sooner there. `fit`, `evaluate` and
-    `predict` iterate over their data without tf.data's autotuner, unless the options of a dataset turn it on: its
-    thread holds up the ends of epochs.
+    small images also get their filter gradients by a convolution, which is sooner there. Where Keras
+    makes the pipeline (of arrays, a generator, a PyDataset, without a distribution strategy) `fit`, `evaluate` and
+    `predict` iterate over it without tf.data's autotuner, whose thread holds up the ends of epochs.
     """
     layers, convolutions = normalisations(model), filter_gradients.convolutions(model)
     obstacles = [_obstacle(layer) for layer in layers]

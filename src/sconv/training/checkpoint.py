@@ -15,7 +15,7 @@ import keras
 
 from sconv import checks
 from sconv.datasets.pipeline.batches import TrainingStream
-from sconv.training import checkpoint_file, fit_state, keras_building, keras_internals, replicas, snapshot
+from sconv.training import checkpoint_file, fit_state, keras_building, keras_data, keras_internals, replicas, snapshot
 from sconv.training.checkpoint_file import Position
 from sconv.training.intervals import intervals
 
@@ -80,7 +80,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._ended: Any = None
         self._trained: list[Any] = []
         self._resumed, self._found, self._finished = self.find(), None, False
-        self._rewinds = self.stream is not None or keras_internals.repeats_itself(self._iterator)
+        self._rewinds = self.stream is not None or keras_data.repeats_itself(self._iterator)
         if not self._rewinds:
             warnings.warn(_NO_REWIND, stacklevel=2)
         if self._resumed is not None:
@@ -91,7 +91,7 @@ class Checkpoint(keras.callbacks.Callback):
         keras_internals.begin_fit_at(self.model, None)
         batch, data = (0 if self._resumed is None else self._position.batch), None
         self._position = Position(epoch, batch)
-        if batch and self.stream is not None and keras_internals.dataset_of(self._iterator) is self.stream.batches:
+        if batch and self.stream is not None and keras_data.dataset_of(self._iterator) is self.stream.batches:
             data = self.stream.rest(batch)
         keras_internals.watch_epoch(self.model, self._iterator, batch, self._begin_epoch, self._between, data)
 
@@ -168,7 +168,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Have the fit begin where the checkpoint was written, or refuse."""
         must = {name: value for name, value in self._settings.items() if name not in self.allow}
         checks.same(must, state["settings"], f"{path}; another directory begins anew")
-        keras_building.build_all(self.model, keras_internals.dataset_of(self._iterator).element_spec)
+        keras_building.build_all(self.model, keras_data.dataset_of(self._iterator).element_spec)
         snapshot.check_variables(self.model, state["variables"])
         self._position, self._best = Position(*state["position"]), state["best"]
         self._finished = state["finished"] and self._position.epoch >= self.params["epochs"]

@@ -14,7 +14,7 @@ import tensorflow as tf
 from sconv import checks
 from sconv.datasets import Dataset
 from sconv.datasets.pipeline.batches import TrainingStream
-from sconv.training import keras_building, keras_internals
+from sconv.training import keras_building, keras_data, keras_internals
 
 # What `fit` asks of arrays only.
 _OF_ARRAYS = ("y", "sample_weight", "batch_size", "validation_split")
@@ -161,7 +161,7 @@ def make_weights(model: keras.Model) -> None:
     if model.built or (parts and all(part.built for part in parts)):
         return
     try:
-        keras_building.build_all(model, keras_internals.dataset_of(keras_internals.epoch_iterator()).element_spec)
+        keras_building.build_all(model, keras_data.dataset_of(keras_internals.epoch_iterator()).element_spec)
     except (AttributeError, RuntimeError, ValueError) as error:
         raise checks.SettingError(
             f"model: got {model.name}, which has no weights yet and cannot be built on this data, expected one that is "
@@ -186,4 +186,4 @@ def make_variables(model: keras.Model) -> None:
     if not model.optimizer.built:  # one that scales the loss would make more each time
         model.optimizer.build(model.trainable_variables)
     with contextlib.suppress(Exception):
-        keras_building.build_metrics(model, keras_internals.dataset_of(iterator).element_spec)
+        keras_building.build_metrics(model, keras_data.dataset_of(iterator).element_spec)

@@ -20,7 +20,6 @@ from typing import Any
 LEARNING_RATE = "_get_current_learning_rate"  # read by the public `learning_rate`, in a step and outside
 USES_WEIGHT_DECAY = "_use_weight_decay"  # whether a variable has decoupled weight decay
 
-DATASET = "_distributed_dataset"  # what an iterator over epochs iterates over
 # The generator of (first batch, last batch, iterator) that an iterator over epochs makes for each; no last before 3.9.
 _ENUMERATE = "_enumerate_iterator"
 _EPOCH_LOGS = "_get_metrics_result_or_logs"  # of the metrics where the last execution told the same ones
@@ -51,9 +50,10 @@ def epoch_iterator() -> Any:
     return of_loop("epoch_iterator")
 
 
-def of_loop(name: str, loops: Collection[str] = ("fit",)) -> Any:
-    """What the nearest of these loops that called us knows under this name, as `callbacks`; None outside of one."""
-    within = (frame.f_locals for frame in _callers() if frame.f_code.co_name in loops)
+def of_loop(name: str, loops: Collection[str] = ("fit",), model: Any = None) -> Any:
+    """What the nearest of these loops that called us, of this or any model, has under this name; None outside of it."""
+    frames = (frame for frame in _callers() if frame.f_code.co_name in loops)
+    within = (frame.f_locals for frame in frames if model is None or frame.f_locals.get("self") is model)
     return next((known[name] for known in within if "epoch_iterator" in known), None)
 
 
@@ -116,20 +116,6 @@ def watch_epoch(model: Any, iterator: Any, batch: int, begin: _Call, between: _C
         return getattr(model, _EPOCH_LOGS)(model.get_metrics_result())  # there was no execution to tell
 
     vars(iterator)[_ENUMERATE] = enumerate_rest
-
-
-def dataset_of(iterator: Any) -> Any:
-    """The dataset that is iterated over, as Keras made it of what `fit` was given."""
-    return getattr(iterator, DATASET)
-
-
-def repeats_itself(iterator: Any) -> bool:
-    """Whether an epoch's batches can be had again: those of arrays, in order or in one that a seed decides."""
-    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
-
-    adapter = iterator.data_adapter
-    ordered = isinstance(adapter, ArrayDataAdapter) and (not adapter._shuffle or global_seed() is not None)
-    return ordered and iterator.steps_per_epoch is None  # else an epoch begins where the last one left off
 
 
 def plain_variable(value: Any, shape: Any = None) -> Any:

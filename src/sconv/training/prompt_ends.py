@@ -1,4 +1,8 @@
-"""Epochs, evaluations and predictions of an accelerated model that end at once, whatever data they are given."""
+"""Epochs, evaluations and predictions of an accelerated model that end at once, where Keras makes the pipeline of data.
+
+A `tf.data.Dataset` is left as it is: without its autotuner tf.data also makes none of its maps parallel and adds no
+prefetch by itself, of which Keras has its own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from sconv.datasets.pipeline.autotuning import without_autotuning
-from sconv.training import keras_internals
+from sconv.training import keras_data, keras_internals
 
 _LOOPS = ("fit", "evaluate", "predict")
 
@@ -31,12 +35,13 @@ def take_off(model: keras.Model) -> None:
 def _maker(name: str) -> Callable[..., Any]:
     """What makes the function of a loop, which asks for it when it has its data and has not begun to iterate."""
 
-    def make(self: keras.Model, force: bool = False) -> Any:
-        iterator = keras_internals.of_loop("epoch_iterator", _LOOPS)
-        batches = None if iterator is None else keras_internals.dataset_of(iterator)
-        if isinstance(batches, tf.data.Dataset):  # and not shared out among replicas
-            vars(iterator)[keras_internals.DATASET] = without_autotuning(batches)
-        return getattr(type(self), name)(self, force=force)
+    def make(self: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        iterator = keras_internals.of_loop("epoch_iterator", _LOOPS, self)
+        if keras_data.is_made_by_keras(iterator):
+            batches = keras_data.dataset_of(iterator)
+            if isinstance(batches, tf.data.Dataset):  # and not shared out by a strategy
+                keras_data.iterate_over(iterator, without_autotuning(batches))
+        return getattr(type(self), name)(self, *args, **kwargs)
 
     return make
 

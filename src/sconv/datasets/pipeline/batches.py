@@ -15,6 +15,8 @@ from sconv.datasets.dataset import Split, Stream
 from sconv.datasets.pipeline.autotuning import without_autotuning
 from sconv.datasets.pipeline.resizing import Resizing
 
+# Calls at a time, and batches that wait: as many as tf.data thinks right.
+AUTOTUNE = tf.data.AUTOTUNE
 # (images [batch, ...], labels [batch] or [batch, classes], key [2]) -> images, labels. One with a parameter `epoch`
 # also gets the number of the epoch, from 0.
 Augmentation = Callable[..., tuple[tf.Tensor, tf.Tensor]]
@@ -58,15 +60,16 @@ class TrainingStream:
             numbers = tf.data.Dataset.range(first, first + 1)
             # One `map` for all there is to do: each costs tens of microseconds a batch.
             if augment is None:
+                # A gather is sooner done than handed to another thread.
                 batches = shuffled(numbers).map(whole)
             else:
                 numbered = tf.data.Dataset.zip(shuffled(numbers), numbers.flat_map(self._steps))
-                batches = numbered.map(_augmented(whole, augment, seed, self.steps_per_epoch))
+                batches = numbered.map(_augmented(whole, augment, seed, self.steps_per_epoch), AUTOTUNE)
             return counted(batches, first)
 
         def counted(batches: tf.data.Dataset, first: int) -> tf.data.Dataset:
             known = batches.apply(tf.data.experimental.assert_cardinality(self.steps_per_epoch - first))
-            return without_autotuning(known.prefetch(tf.data.AUTOTUNE))
+            return without_autotuning(known.prefetch(AUTOTUNE))
 
         def fed(first: int) -> tf.data.Dataset:
             if resize is None:
@@ -74,7 +77,9 @@ class TrainingStream:
             numbered = tf.data.Dataset.zip(
                 from_batch(first), tf.data.Dataset.range(first, first + 1).flat_map(self._steps)
             )
-            resized = numbered.map(lambda batch, step: (resize(batch[0], step // self.steps_per_epoch), batch[1]))
+            resized = numbered.map(
+                lambda batch, step: (resize(batch[0], step // self.steps_per_epoch), batch[1]), AUTOTUNE
+            )
             return counted(resized, first)
 
         self._fed, self._share = fed, share or (lambda batches: batches)
@@ -124,7 +129,7 @@ def evaluation_batches(split: Split | Stream, batch_size: int, one_hot: int | No
         batches = tf.data.Dataset.from_tensor_slices((split.images, split.labels)).batch(batch_size)
     if one_hot is not None:
         batches = batches.map(lambda images, labels: (images, tf.one_hot(labels, one_hot)))
-    return without_autotuning(batches.prefetch(tf.data.AUTOTUNE))
+    return without_autotuning(batches.prefetch(AUTOTUNE))
 
 
 def first_images(split: Split | Stream, count: int) -> np.ndarray:
@@ -167,4 +172,4 @@ def _decoded(examples: tf.data.Dataset, stream: Stream, batch_size: int) -> tf.d
     def decode(raw: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.ensure_shape(stream.decode(raw), stream.shape), tf.cast(label, tf.int64)
 
-    return examples.map(decode, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    return examples.map(decode, num_parallel_calls=AUTOTUNE).batch(batch_size)

@@ -26,6 +26,7 @@ from experiments.cifar10_fast import seconds as of_updates
 from experiments.fine_tune import measure as fine_tune
 from experiments.keras_examples import examples, seconds
 from experiments.keras_examples import measure as keras_examples
+from experiments.ladder import measure as ladder
 from experiments.lr_find_rules import measure as lr_find_rules
 from experiments.lr_find_rules import reread
 from experiments.lr_rules import judge, pairs
@@ -94,6 +95,10 @@ def small_folders(folder: Path) -> None:
     run(cifar10_fast, into, "--cifar10", str(images), "--seeds", "0", "--runs", str(into / "runs"))
     of_updates.UPDATES = 2
     run(of_updates, into, "--cifar10", str(images), "--rounds", "1")
+    ladder.EXAMPLE, ladder.CYCLES, ladder.RECIPES = "images_cnn", (1,), (2,)
+    ladder.SEEDS, ladder.RANGE_TEST = {"bfloat16": ONE, "recipe": ONE}, {"max_steps": 60}
+    (into / "ladder").mkdir()
+    run(ladder, into / "ladder", "--cifar10", str(images), "--runs", str(into / "ladder-runs"))
 
 
 def small_momenta(folder: Path) -> None:

@@ -138,3 +138,40 @@ def test_schedule_free_adamw_is_that_of_the_paper():
     model.optimizer.averages()
     assert sim.distance(model.get_weights(), list(means.values())) < sim.TOLERANCE
     assert sim.distance(list(means.values()), expected) > 100 * sim.TOLERANCE
+
+
+def test_the_ladder_takes_the_fewest_epochs_that_are_as_good_and_never_where_none_is():
+    from experiments.ladder import summary
+
+    def arm(epochs, ends, updates, work=1.0):
+        taken = np.tile(np.array(updates, float)[:, None], len(ends[0]))
+        return summary.Arm(epochs, np.array(ends), taken, [work] * len(ends))
+
+    arms = {
+        "documented": arm([7, 8, 15], [[60, 65], [71, 71], [70, 70]], [700, 800, 1500]),
+        "one_cycle": arm([1, 2], [[60, 60], [75, 75]], [150, 250]),
+        "bfloat16": arm([1, 2], [[60, 60], [75, 75]], [150, 250]),
+        "recipe": arm([1, 2, 3], [[50, 50], [70, 70], [80, 80]], [20, 40, 60], work=2.0),
+    }
+    rounds = {"stock": [1.0, 3.0, 9.0], "accelerated": [2.0], "bfloat16": [1.5]}
+    seconds = {name: [np.array(each)] for name, each in rounds.items()} | {"fast": [np.array([1.0]), np.array([2.0])]}
+    assert summary.target(arms) == 70
+    rungs = summary.ladder(arms, seconds)
+    assert [rung.epochs for rung in rungs] == [8, 2, 2, 2, 2]
+    assert [rung.seconds for rung in rungs] == [800 * 3, 250 * 3, 250 * 2, 250 * 1.5, 40 * 1.5]
+    assert rungs[0].operations == pytest.approx(3 * 2 * 1e6 * 800 * 32 / 1e12)
+    assert rungs[-1].operations == pytest.approx(3 * 2 * 2e6 * 40 * 256 / 1e12)
+    assert summary.factors(rungs) == pytest.approx([3.2, 1.5, 4 / 3, 6.25, 6.4, 40])
+    # Medians of three rounds drawn anew are any of them; seeds that differ decide nothing here.
+    assert summary.intervals(arms, seconds) == [
+        *("[3.2, 3.2]", "[0.5, 4.5]", "[1.3, 1.3]", "[6.2, 6.2]"),
+        *(f"[{800 / 375:.1f}, {7200 / 375:.1f}]", f"[{800 / 60:.1f}, {7200 / 60:.1f}]"),
+    ]
+    arms["documented"] = arm([1, 8, 15], [[60, 65], [71, 71], [70, 70]], [100, 800, 1500])
+    assert (summary.ladder(arms, seconds)[0].epochs, summary.ladder(arms, seconds)[0].updates) == (2, 200)
+    arms["recipe"] = arm([1, 2], [[50, 50], [69, 69]], [20, 40])
+    rungs = summary.ladder(arms, seconds)
+    assert rungs[-1].epochs is None
+    assert summary.factors(rungs)[-3::2] == [0, 0]
+    assert summary.intervals(arms, seconds)[-1] == "[0.0, 0.0]"
+    assert list(summary.lines(rungs))[-1] == "| another network and recipe | never | 69.0 |  |  |  | 0.0 |"

@@ -58,7 +58,8 @@ def _pytorch() -> pd.DataFrame:
     return _read("pytorch.csv", "epochs", "updates")
 
 
-def _updates() -> pd.DataFrame:
+def of_updates() -> pd.DataFrame:
+    """What an update takes, in rounds of all sizes of images."""
     return _read("seconds.csv")
 
 
@@ -72,7 +73,7 @@ def _read(name: str, *columns: str) -> pd.DataFrame:
 
 
 def _minutes() -> float:
-    rows = _updates()
+    rows = of_updates()
     once = (rows.compiling + rows.evaluation).median()
     return float(np.dot(_counts(), _seconds()) + once) / 60
 
@@ -86,7 +87,7 @@ def _counts() -> list[int]:
 
 def _seconds() -> pd.Series:
     """Medians over the rounds, of an update at each share of the images' size, rising."""
-    return _updates().groupby("share").seconds.median()
+    return of_updates().groupby("share").seconds.median()
 
 
 def _seeds(rows: pd.DataFrame) -> str:

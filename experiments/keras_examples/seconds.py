@@ -2,22 +2,25 @@
 
     python -m experiments.keras_examples.seconds --cifar10 FOLDER    # on a machine that does nothing else
 
-Writes seconds.csv beside this file, a row a round: the seconds of a step, all three measured one after the other.
+Appends to seconds.csv beside this file, a row a round: the seconds of a step, all three measured one after the other.
+Makes only the rounds that are not there.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 import numpy as np
 
 import sconv
+from benchmarks import harness
 from experiments.keras_examples import examples
 from experiments.keras_examples.examples import EXAMPLES, Example
+from experiments.table import Table
 
 HERE = Path(__file__).parent
 STEPS = 100  # of a round
@@ -32,23 +35,28 @@ def main() -> None:
     parser.add_argument("--into", type=Path, default=HERE)
     arguments = parser.parse_args()
     examples.CIFAR10 = arguments.cifar10
-    with open(arguments.into / "seconds.csv", "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["example", "round", *VARIANTS])
-        for name in arguments.examples:
-            for number, seconds in enumerate(rounds(EXAMPLES[name], arguments.rounds)):
-                writer.writerow([name, number, *(f"{each:.6f}" for each in seconds)])
-                file.flush()
+    machine = {"threads": harness.cores(), "processor": harness.processor()["processor"]}
+    table = Table(arguments.into / "seconds.csv", ("example", "round", *VARIANTS, *machine))
+    for name in arguments.examples:
+        there = len(table.find(example=name))
+        for number, seconds in enumerate(rounds(EXAMPLES[name], arguments.rounds - there), start=there):
+            told = {variant: f"{each:.6f}" for variant, each in zip(VARIANTS, seconds, strict=True)}
+            print(*table.add(example=name, round=number, **told, **machine).values(), flush=True)
 
 
-def rounds(example: Example, count: int) -> list[list[float]]:
+def rounds(example: Example, count: int) -> Iterator[list[float]]:
     """Seconds of a step of each variant, after one round that traces and warms up."""
+    if count < 1:
+        return
     inputs, truth = example.data().train
     rows = np.resize(np.arange(len(inputs)), STEPS * example.batch_size)
     batches = inputs[rows], truth[rows]
     keras.utils.clear_session()
     models = [variant(example, *settings) for settings in VARIANTS.values()]
-    return [[epoch(model, batches, example.batch_size) for model in models] for _ in range(count + 1)][1:]
+    for number in range(count + 1):
+        seconds = [epoch(model, batches, example.batch_size) for model in models]
+        if number:
+            yield seconds
 
 
 def variant(example: Example, accelerated: bool, precision: str) -> keras.Model:

@@ -96,7 +96,7 @@ def small_folders(folder: Path) -> None:
     of_updates.UPDATES = 2
     run(of_updates, into, "--cifar10", str(images), "--rounds", "1")
     ladder.EXAMPLE, ladder.CYCLES, ladder.RECIPES = "images_cnn", (1,), (2,)
-    ladder.SEEDS, ladder.RANGE_TEST = {"bfloat16": ONE, "recipe": ONE}, {"max_steps": 60}
+    ladder.SEEDS, ladder.LR_MAX = {"bfloat16": ONE, "recipe": ONE}, 0.01
     (into / "ladder").mkdir()
     run(ladder, into / "ladder", "--cifar10", str(images), "--runs", str(into / "ladder-runs"))
 

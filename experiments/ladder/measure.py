@@ -28,7 +28,7 @@ from experiments.table import Table
 
 HERE = Path(__file__).parent
 EXAMPLE, CYCLES, RECIPES = "cutmix", (2,), (1, 2)  # epochs
-RANGE_TEST: dict[str, Any] | None = None  # as it comes
+LR_MAX: float | str = "auto"  # by the range test
 SEEDS = {"bfloat16": range(3), "recipe": range(5)}
 COLUMNS = ("rung", "epochs", "updates", "search", "seed", "accuracy", "multiplications", "seconds", "precision")
 COLUMNS += ("threads", "processor")
@@ -67,11 +67,11 @@ def cycle(epochs: int, seed: int) -> dict[str, Any]:
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = seconds.variant(example, *seconds.VARIANTS["bfloat16"])
-    options = {"batch_size": example.batch_size, "verbose": 0, "range_test": RANGE_TEST}
+    options = {"batch_size": example.batch_size, "verbose": 0, "lr_max": LR_MAX}
     history = sconv.fit_one_cycle(model, *data.train, epochs=epochs, **options)
     return {
         "updates": epochs * -(-len(data.train[0]) // example.batch_size),
-        "search": len(history.range_test.losses),
+        "search": len(history.range_test.losses) if history.range_test else 0,
         "accuracy": f"{example.judge(model, data.test):.4f}",
         "multiplications": f"{multiplications(model, 32):.3f}",
         "seconds": f"{time.perf_counter() - start:.1f}",

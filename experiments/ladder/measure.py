@@ -5,7 +5,8 @@
 
 The images are those of a folder, train/ and test/ with a folder a class in each. Makes only what is not there.
 `multiplications` are those of an image forward, in millions, the mean over the sizes that it was trained at; `seconds`
-those of the whole training, from data to the last evaluation. Fewer than three epochs have the recipe's first sizes.
+those of the whole training, from data to the last evaluation, beside whatever else the machine did. Fewer than three
+epochs have the recipe's first sizes.
 """
 
 from __future__ import annotations

@@ -103,16 +103,20 @@ def target(arms: Arms) -> float:
 def ladder(arms: Arms, seconds: Seconds) -> list[Rung]:
     """The rungs, from the documented training on."""
     wanted = target(arms)
-    return [_rung(name, arms[arm], wanted, seconds[column], batch) for name, arm, column, batch in RUNGS]
+    found = []
+    for name, arm, column, batch in RUNGS:
+        # The documented training was looked at after some of its epochs alone.
+        found.append(_rung(name, arms[arm], wanted, seconds[column], batch, has_gaps=arm == DOCUMENTED))
+    return found
 
 
-def _rung(name: str, arm: Arm, wanted: float, rounds: list[np.ndarray], batch: int) -> Rung:
+def _rung(name: str, arm: Arm, wanted: float, rounds: list[np.ndarray], batch: int, has_gaps: bool) -> Rung:
     at = arm.first(wanted)
     if at is None:
         return Rung(name, None, float(arm.ends.mean(axis=1).max()), math.inf, math.inf, math.inf)
     epochs, updates = arm.epochs[at], float(arm.updates[at].mean())
-    if name == RUNGS[0][0] and at:
-        # It was looked at after some of its epochs alone: it may have been there one after the last that was too few.
+    if has_gaps and at:
+        # It may have been there one epoch after the last length that was too few.
         epochs, updates = arm.epochs[at - 1] + 1, updates / epochs * (arm.epochs[at - 1] + 1)
     each = [float(np.median(seconds)) for seconds in rounds]
     # Each size of images for an equal part of the epochs.
